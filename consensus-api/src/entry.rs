@@ -1,0 +1,194 @@
+//! [`Entry`]: what the log is made of. An entry is a batch of commands that stand or fall together.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::{Generation, Incarnation, Index, LogTime, NodeId, RecordError, record};
+
+/// The name a proposing node gives an entry. No two entries ever bear the same one, whichever nodes and lives
+/// proposed them, so whoever waits for an entry recognises it wherever it ends up in the log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct ProposalId {
+    /// The node that proposed the entry, and answers for it.
+    pub node: NodeId,
+    /// That node's life.
+    pub incarnation: Incarnation,
+    /// Counts the proposals of that life, from 1.
+    pub sequence: u64,
+}
+
+/// What an entry is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// Carries commands for the state machine.
+    Commands = 1,
+    /// Carries nothing: a new leader's first entry, or what fills a hole.
+    Noop = 2,
+    /// Carries a [`Membership`](crate::Membership) in its byte form.
+    Membership = 3,
+}
+
+impl EntryKind {
+    /// The kind of that number, if there is one.
+    pub const fn from_u8(kind: u8) -> Option<Self> {
+        match kind {
+            1 => Some(Self::Commands),
+            2 => Some(Self::Noop),
+            3 => Some(Self::Membership),
+            _ => None,
+        }
+    }
+}
+
+/// One entry of the log. Cheap to clone: the body is shared, encoded once by the node that proposed it and carried
+/// unchanged over the wire, into every log and to every state machine.
+///
+/// An engine stamps `generation` and `index` when it accepts an entry; Paxos may stamp them again. Everything else is
+/// fixed by the proposing node and lies under `checksum`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// The leadership under which the entry was accepted into the log.
+    pub generation: Generation,
+    /// Its place in the log.
+    pub index: Index,
+    /// What it is for.
+    pub kind: EntryKind,
+    /// Reserved for later versions; 0 today.
+    pub flags: u8,
+    /// How many commands the body holds; 0 unless the kind is [`EntryKind::Commands`].
+    pub count: u32,
+    /// Its name.
+    pub proposal: ProposalId,
+    /// The proposing node's wall clock when it proposed.
+    pub time: LogTime,
+    /// CRC32C over all that never changes; see [`record`].
+    pub checksum: u32,
+    /// The commands, each a 4-byte length and its bytes; see [`Commands`].
+    pub body: Bytes,
+}
+
+impl Entry {
+    /// An entry of the given kind and body, not yet placed in the log, with its checksum computed.
+    pub fn new(kind: EntryKind, count: u32, proposal: ProposalId, time: LogTime, body: Bytes) -> Self {
+        let mut entry = Self {
+            generation: Generation::ZERO,
+            index: Index::ZERO,
+            kind,
+            flags: 0,
+            count,
+            proposal,
+            time,
+            checksum: 0,
+            body,
+        };
+        entry.checksum = record::checksum(&entry);
+        entry
+    }
+
+    /// An empty entry at its place in the log.
+    pub fn noop(generation: Generation, index: Index) -> Self {
+        let mut entry = Self::new(
+            EntryKind::Noop,
+            0,
+            ProposalId::default(),
+            LogTime::ZERO,
+            Bytes::new(),
+        );
+        entry.generation = generation;
+        entry.index = index;
+        entry
+    }
+
+    /// The bytes this entry takes as a record, on disk or on the wire.
+    pub fn record_len(&self) -> usize {
+        record::HEADER_BYTES + self.body.len()
+    }
+
+    /// The commands of this entry, in order. Empty for the other kinds.
+    pub fn commands(&self) -> Commands {
+        let remaining = if self.kind == EntryKind::Commands {
+            self.count
+        } else {
+            0
+        };
+        Commands {
+            remaining,
+            body: self.body.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}@{:?} {:?}", self.index, self.generation, self.kind)?;
+        if self.kind == EntryKind::Commands {
+            write!(
+                f,
+                " x{} ({} B, proposal {})",
+                self.count,
+                self.body.len(),
+                self.proposal.sequence
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The commands of an entry, one after the other, without copying.
+///
+/// Yields [`RecordError`] once and then ends if the body does not hold what the header says.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    remaining: u32,
+    body: Bytes,
+}
+
+impl Iterator for Commands {
+    type Item = Result<Bytes, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.remaining == 0 {
+            return None;
+        }
+        self.remaining -= 1;
+        let len = match self.body.first_chunk::<4>() {
+            Some(len) => u32::from_le_bytes(*len) as usize,
+            None => return Some(Err(self.broken())),
+        };
+        if self.body.len() - 4 < len {
+            return Some(Err(self.broken()));
+        }
+        let command = self.body.slice(4..4 + len);
+        self.body = self.body.slice(4 + len..);
+        Some(Ok(command))
+    }
+}
+
+impl Commands {
+    fn broken(&mut self) -> RecordError {
+        let left = std::mem::take(&mut self.remaining);
+        RecordError::Body {
+            commands_missing: left + 1,
+        }
+    }
+
+    /// Appends one command to a body under construction.
+    ///
+    /// # Errors
+    /// [`RecordError::TooLarge`] when the command alone exceeds [`record::BODY_BYTES_MAX`]; the body is unchanged.
+    pub fn push(body: &mut BytesMut, command: &[u8]) -> Result<(), RecordError> {
+        let too_large = RecordError::TooLarge {
+            bytes: command.len(),
+            bytes_max: record::BODY_BYTES_MAX,
+        };
+        if command.len() + 4 > record::BODY_BYTES_MAX {
+            return Err(too_large);
+        }
+        let len = u32::try_from(command.len()).map_err(|_| too_large)?;
+        body.put_u32_le(len);
+        body.put_slice(command);
+        Ok(())
+    }
+}

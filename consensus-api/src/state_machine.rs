@@ -1,0 +1,136 @@
+//! [`StateMachine`]: what is replicated. The one trait every user implements.
+
+use std::io::{self, Read, Write};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::{Applied, Payload};
+
+/// A deterministic machine: the same commands in the same order give the same state and the same answers, on every
+/// node, today and when the log is replayed next year.
+///
+/// What a state machine promises:
+/// 1. **Deterministic.** [`apply`](Self::apply) uses the position, the command and its own state: no clock, no
+///    randomness, no environment, no hash order. Time is in [`Applied::time`].
+/// 2. **Total.** Every command has an answer. A command that makes no sense is answered with an error *of the user's*
+///    inside [`Response`](Self::Response); the entry counts as applied.
+/// 3. **Restorable.** Restoring a snapshot gives the state it was taken from.
+///
+/// ```
+/// use quorate_consensus_api::{Applied, StateMachine, snapshot_with_serde};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Default, Serialize, Deserialize)]
+/// struct Counter(u64);
+///
+/// impl StateMachine for Counter {
+///     type Command = u64;
+///     type Response = u64;
+///
+///     fn apply(&mut self, _at: Applied, add: u64) -> u64 {
+///         self.0 += add;
+///         self.0
+///     }
+///
+///     snapshot_with_serde!();
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a state machine",
+    note = "implement `StateMachine` for it: a command, a response, `apply`, and `snapshot_with_serde!()`"
+)]
+pub trait StateMachine: Send + 'static {
+    /// What clients ask for.
+    type Command: Payload;
+    /// What they are answered.
+    type Response: Payload;
+    /// A point-in-time value of the whole state.
+    type Snapshot: Snapshot;
+
+    /// Carries out one command.
+    fn apply(&mut self, at: Applied, command: Self::Command) -> Self::Response;
+
+    /// The state as it is now, as a value of its own. Called on the apply path, so it should be cheap: a clone of
+    /// shared or persistent structures, not a serialisation.
+    fn snapshot(&self) -> Self::Snapshot;
+
+    /// Replaces the state by a snapshot's.
+    ///
+    /// # Errors
+    /// [`Failure`] when the bytes are no snapshot; the node then stops.
+    fn restore(&mut self, from: &mut dyn Read) -> Result<(), Failure>;
+
+    /// As [`apply`](Self::apply), for machines that rest on something that can break, such as a disk: a failure stops
+    /// the node with its cause, and the entry is not skipped. Implement it *instead of giving a meaning to* `apply`,
+    /// which is then never called.
+    ///
+    /// # Errors
+    /// [`Failure`] when the machine can no longer carry out commands.
+    fn try_apply(&mut self, at: Applied, command: Self::Command) -> Result<Self::Response, Failure> {
+        Ok(self.apply(at, command))
+    }
+}
+
+/// Why a state machine cannot go on. It stops the node; the process lives.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A point-in-time value of a state machine, written out beside the apply path.
+pub trait Snapshot: Send + 'static {
+    /// Writes it in the form that [`StateMachine::restore`] reads. May take long: it runs on a thread of its own.
+    ///
+    /// # Errors
+    /// Whatever the writer reports.
+    fn write_to(self, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// The snapshot of a state machine that is `Clone` and known to serde: a clone of it.
+/// See [`snapshot_with_serde!`](crate::snapshot_with_serde).
+#[derive(Clone, Debug)]
+pub struct SerdeSnapshot<S>(pub S);
+
+impl<S: Serialize + Send + 'static> Snapshot for SerdeSnapshot<S> {
+    fn write_to(self, out: &mut dyn Write) -> io::Result<()> {
+        postcard::to_io(&self.0, out).map(drop).map_err(io::Error::other)
+    }
+}
+
+impl<S: DeserializeOwned> SerdeSnapshot<S> {
+    /// Reads back what [`write_to`](Snapshot::write_to) wrote.
+    ///
+    /// # Errors
+    /// [`Failure`] when the bytes are not such a value.
+    pub fn read_from(from: &mut dyn Read) -> Result<S, Failure> {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes)?;
+        postcard::from_bytes(&bytes)
+            .map_err(|error| Failure(format!("the snapshot does not decode: {error}")))
+    }
+}
+
+/// Inside an `impl StateMachine`: snapshots by cloning, written with serde. For types that are `Clone`, `Serialize` and
+/// `Deserialize`.
+#[macro_export]
+macro_rules! snapshot_with_serde {
+    () => {
+        type Snapshot = $crate::SerdeSnapshot<Self>;
+
+        fn snapshot(&self) -> Self::Snapshot {
+            $crate::SerdeSnapshot(::core::clone::Clone::clone(self))
+        }
+
+        fn restore(&mut self, from: &mut dyn ::std::io::Read) -> ::core::result::Result<(), $crate::Failure> {
+            *self = $crate::SerdeSnapshot::<Self>::read_from(from)?;
+            Ok(())
+        }
+    };
+}

@@ -1,0 +1,118 @@
+//! [`Transport`]: how frames reach the other members.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::{Identity, NodeId};
+
+/// How urgent a frame is. A lane never waits behind a later one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Lane {
+    /// Votes, heartbeats, acknowledgements, read confirmations: small, and first.
+    Control,
+    /// Entries of the log.
+    Data,
+    /// Snapshots: large, and in nobody's way.
+    Bulk,
+}
+
+/// A message between two nodes, opaque to the transport. Two parts, so that what is the same for every peer is encoded
+/// once and shared; the receiver gets them as they were.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Frame {
+    /// The message.
+    pub head: Bytes,
+    /// The entries or the chunk that go with it. Often empty.
+    pub body: Bytes,
+}
+
+impl Frame {
+    /// The bytes of both parts.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Whether both parts are empty.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+}
+
+/// What a transport reports.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Arrival {
+    /// A frame from a peer that proved, in the handshake, to be of this cluster, engine and version.
+    Frame {
+        /// Who sent it.
+        from: NodeId,
+        /// What it sent.
+        frame: Frame,
+    },
+    /// Frames may reach this peer from now on.
+    Connected(NodeId),
+    /// Frames to this peer are lost from now on, and some sent before may have been.
+    Unreachable(NodeId),
+    /// A peer was refused, or refused us, for a reason that does not pass by itself.
+    Refused {
+        /// The peer, where it is known.
+        peer: Option<NodeId>,
+        /// The reason and the remedy, for the operator.
+        reason: String,
+    },
+}
+
+/// A frame was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The peer's queue is full. The frame is dropped.
+    #[error("the queue to this peer is full")]
+    Full,
+    /// No address is known for this node. The frame is dropped.
+    #[error("no address is known for this node")]
+    UnknownPeer,
+    /// The frame exceeds what the transport carries at once. The frame is dropped.
+    #[error("the frame is larger than the transport carries")]
+    TooLarge,
+}
+
+/// Carries opaque frames between the members of a cluster.
+///
+/// What a transport promises:
+/// 1. **Nothing invented.** A frame that arrives was sent by the peer it is said to come from, byte for byte. Damage is
+///    dropped, with the connection if need be.
+/// 2. **May lose, delay, duplicate, reorder.** Engines are safe under all of that. A good transport keeps order within a
+///    lane and loses only with a connection; that makes them fast.
+/// 3. **Bounded.** Every queue has a limit in bytes; a full one drops and tells.
+/// 4. **Lanes.** A frame does not wait behind frames of a later lane, save for one already on its way.
+/// 5. **Strangers are refused.** Frames of another cluster, engine or protocol version never arrive; the refusal is told
+///    once, as [`Arrival::Refused`], in words.
+/// 6. **Blind.** It knows hello, data and close. It never learns the name of a message.
+pub trait Transport: Send + 'static {
+    /// Starts to carry frames in this identity's name. Called once, before anything else, within the runtime that
+    /// drives the node.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what to do.
+    fn attach(&mut self, identity: &Identity) -> Result<(), TransportError>;
+
+    /// Queues a frame for a peer, without waiting.
+    ///
+    /// # Errors
+    /// [`SendError`] when it was dropped at once. A frame that was taken may still be lost.
+    fn send(&mut self, to: NodeId, lane: Lane, frame: Frame) -> Result<(), SendError>;
+
+    /// The next arrival.
+    fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Arrival>;
+
+    /// The most bytes one frame may have.
+    fn frame_bytes_max(&self) -> usize;
+}
+
+/// A transport that cannot start.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct TransportError(pub String);
