@@ -177,7 +177,7 @@ pub fn decode_header(bytes: &[u8]) -> Result<(Entry, usize), RecordError> {
             index,
             kind,
             flags,
-            commands,
+            count,
             proposal,
             time,
             checksum,
