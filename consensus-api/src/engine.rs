@@ -131,10 +131,7 @@ impl Timing {
             return wrong("heartbeat", "must be longer than zero; 100 ms is usual");
         }
         if self.election_timeout_min < self.heartbeat * 2 {
-            return wrong(
-                "election_timeout_min",
-                "must be at least twice the heartbeat; ten times is usual",
-            );
+            return wrong("election_timeout_min", "must be at least twice the heartbeat; ten times is usual");
         }
         if self.election_timeout_max < self.election_timeout_min {
             return wrong(
@@ -160,11 +157,7 @@ pub struct FlowLimits {
 
 impl Default for FlowLimits {
     fn default() -> Self {
-        Self {
-            inflight_frames_max: 4,
-            inflight_bytes_max: 8 << 20,
-            frame_bytes_max: 1 << 20,
-        }
+        Self { inflight_frames_max: 4, inflight_bytes_max: 8 << 20, frame_bytes_max: 1 << 20 }
     }
 }
 

@@ -89,13 +89,7 @@ impl Entry {
 
     /// An empty entry at its place in the log.
     pub fn noop(generation: Generation, index: Index) -> Self {
-        let mut entry = Self::new(
-            EntryKind::Noop,
-            0,
-            ProposalId::default(),
-            LogTime::ZERO,
-            Bytes::new(),
-        );
+        let mut entry = Self::new(EntryKind::Noop, 0, ProposalId::default(), LogTime::ZERO, Bytes::new());
         entry.generation = generation;
         entry.index = index;
         entry
@@ -108,15 +102,8 @@ impl Entry {
 
     /// The commands of this entry, in order. Empty for the other kinds.
     pub fn commands(&self) -> Commands {
-        let remaining = if self.kind == EntryKind::Commands {
-            self.count
-        } else {
-            0
-        };
-        Commands {
-            remaining,
-            body: self.body.clone(),
-        }
+        let remaining = if self.kind == EntryKind::Commands { self.count } else { 0 };
+        Commands { remaining, body: self.body.clone() }
     }
 }
 
@@ -124,13 +111,7 @@ impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}@{:?} {:?}", self.index, self.generation, self.kind)?;
         if self.kind == EntryKind::Commands {
-            write!(
-                f,
-                " x{} ({} B, proposal {})",
-                self.count,
-                self.body.len(),
-                self.proposal.sequence
-            )?;
+            write!(f, " x{} ({} B, proposal {})", self.count, self.body.len(), self.proposal.sequence)?;
         }
         Ok(())
     }
@@ -169,9 +150,7 @@ impl Iterator for Commands {
 impl Commands {
     fn broken(&mut self) -> RecordError {
         let left = std::mem::take(&mut self.remaining);
-        RecordError::Body {
-            commands_missing: left + 1,
-        }
+        RecordError::Body { commands_missing: left + 1 }
     }
 
     /// Appends one command to a body under construction.
@@ -179,10 +158,7 @@ impl Commands {
     /// # Errors
     /// [`RecordError::TooLarge`] when the command alone exceeds [`record::BODY_BYTES_MAX`]; the body is unchanged.
     pub fn push(body: &mut BytesMut, command: &[u8]) -> Result<(), RecordError> {
-        let too_large = RecordError::TooLarge {
-            bytes: command.len(),
-            bytes_max: record::BODY_BYTES_MAX,
-        };
+        let too_large = RecordError::TooLarge { bytes: command.len(), bytes_max: record::BODY_BYTES_MAX };
         if command.len() + 4 > record::BODY_BYTES_MAX {
             return Err(too_large);
         }

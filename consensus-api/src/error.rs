@@ -191,11 +191,7 @@ impl StorageError {
         let path = path.into();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull => Self::Full { path },
-            _ => Self::Io {
-                what,
-                path,
-                source: Arc::new(source),
-            },
+            _ => Self::Io { what, path, source: Arc::new(source) },
         }
     }
 }

@@ -192,31 +192,17 @@ impl<M> Effects<M> {
 
     /// The number of the newest write so far: once it is durable, all that was written is.
     pub fn newest_write(&self) -> WriteSeq {
-        if self.batch.is_empty() {
-            self.seq
-        } else {
-            WriteSeq(self.seq.0 + 1)
-        }
+        if self.batch.is_empty() { self.seq } else { WriteSeq(self.seq.0 + 1) }
     }
 
     /// Sends a message.
     pub fn send(&mut self, to: NodeId, after: After, message: M) {
-        self.sends.push(Outgoing {
-            to,
-            after,
-            message,
-            entries: None,
-        });
+        self.sends.push(Outgoing { to, after, message, entries: None });
     }
 
     /// Sends a message with entries. The node answers with [`Event::Sent`], or later with [`Event::Loaded`].
     pub fn send_entries(&mut self, to: NodeId, message: M, entries: EntryRange) {
-        self.sends.push(Outgoing {
-            to,
-            after: After::Now,
-            message,
-            entries: Some(entries),
-        });
+        self.sends.push(Outgoing { to, after: After::Now, message, entries: Some(entries) });
     }
 
     /// Everything up to `index` is committed.

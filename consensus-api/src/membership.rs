@@ -43,11 +43,7 @@ impl Membership {
         let outgoing = sorted(outgoing);
         let mut learners = sorted(learners);
         learners.retain(|node| voters.binary_search(node).is_err() && outgoing.binary_search(node).is_err());
-        Self {
-            voters,
-            outgoing,
-            learners,
-        }
+        Self { voters, outgoing, learners }
     }
 
     /// Those who vote, in ascending order.
@@ -82,10 +78,7 @@ impl Membership {
 
     /// Everyone who takes part, each once: voters, then outgoing voters, then learners.
     pub fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let leaving = self
-            .outgoing
-            .iter()
-            .filter(|node| self.voters.binary_search(node).is_err());
+        let leaving = self.outgoing.iter().filter(|node| self.voters.binary_search(node).is_err());
         self.voters.iter().chain(leaving).chain(&self.learners).copied()
     }
 
@@ -148,9 +141,7 @@ fn decode_set(from: &mut &[u8]) -> Result<Vec<NodeId>, MembershipError> {
     if count > Membership::MEMBERS_MAX {
         return Err(MembershipError("it has too many members"));
     }
-    (0..count)
-        .map(|_| from.try_get_u64_le().map(NodeId).map_err(cut))
-        .collect()
+    (0..count).map(|_| from.try_get_u64_le().map(NodeId).map_err(cut)).collect()
 }
 
 #[cfg(test)]

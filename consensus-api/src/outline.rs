@@ -69,9 +69,7 @@ impl Outline {
 
     /// The generation of the entry at [`last`](Self::last).
     pub fn last_generation(&self) -> Generation {
-        self.runs
-            .last()
-            .map_or(self.compacted_generation, |run| run.generation)
+        self.runs.last().map_or(self.compacted_generation, |run| run.generation)
     }
 
     /// The generation of the entry at `index`, if it is there or is the one the log was compacted to.
@@ -80,9 +78,7 @@ impl Outline {
             return Some(self.compacted_generation);
         }
         let run = &self.runs[self.runs.partition_point(|run| run.last < index)..];
-        run.first()
-            .filter(|run| run.first <= index)
-            .map(|run| run.generation)
+        run.first().filter(|run| run.first <= index).map(|run| run.generation)
     }
 
     /// The first hole at or above `from`: the first index at which no entry stands.
@@ -123,14 +119,7 @@ impl Outline {
         }
         self.cut_out(index..index.next());
         let at = self.runs.partition_point(|run| run.last < index);
-        self.runs.insert(
-            at,
-            Run {
-                first: index,
-                last: index,
-                generation,
-            },
-        );
+        self.runs.insert(at, Run { first: index, last: index, generation });
         self.join(at + 1);
         self.join(at);
     }
@@ -154,14 +143,8 @@ impl Outline {
             return;
         }
         let (low, high) = (self.runs[start], self.runs[end - 1]);
-        let below = (low.first < range.start).then(|| Run {
-            last: range.start.prev(),
-            ..low
-        });
-        let above = (high.last >= range.end).then(|| Run {
-            first: range.end,
-            ..high
-        });
+        let below = (low.first < range.start).then(|| Run { last: range.start.prev(), ..low });
+        let above = (high.last >= range.end).then_some(Run { first: range.end, ..high });
         self.runs.splice(start..end, below.into_iter().chain(above));
     }
 

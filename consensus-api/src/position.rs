@@ -64,10 +64,7 @@ pub struct Generation {
 
 impl Generation {
     /// Before any leadership.
-    pub const ZERO: Self = Self {
-        round: 0,
-        node: NodeId(0),
-    };
+    pub const ZERO: Self = Self { round: 0, node: NodeId(0) };
 
     /// A generation from its two halves.
     pub const fn new(round: u64, node: NodeId) -> Self {

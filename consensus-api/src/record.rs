@@ -114,17 +114,11 @@ pub fn decode(bytes: &mut Bytes) -> Result<Entry, RecordError> {
     let (mut entry, body_len) = decode_header(bytes)?;
     let need = HEADER_BYTES + body_len;
     if bytes.len() < need {
-        return Err(RecordError::Short {
-            have: bytes.len(),
-            need,
-        });
+        return Err(RecordError::Short { have: bytes.len(), need });
     }
     let found = crc32c::crc32c(&bytes[FIXED_FROM..need]);
     if found != entry.checksum {
-        return Err(RecordError::Checksum {
-            found,
-            stated: entry.checksum,
-        });
+        return Err(RecordError::Checksum { found, stated: entry.checksum });
     }
     entry.body = bytes.slice(HEADER_BYTES..need);
     bytes.advance(need);
@@ -138,24 +132,15 @@ pub fn decode(bytes: &mut Bytes) -> Result<Entry, RecordError> {
 /// [`RecordError::Short`], [`RecordError::TooLarge`] or [`RecordError::Kind`].
 pub fn decode_header(bytes: &[u8]) -> Result<(Entry, usize), RecordError> {
     if bytes.len() < HEADER_BYTES {
-        return Err(RecordError::Short {
-            have: bytes.len(),
-            need: HEADER_BYTES,
-        });
+        return Err(RecordError::Short { have: bytes.len(), need: HEADER_BYTES });
     }
     let mut from = &bytes[..HEADER_BYTES];
     let body_len = from.get_u32_le() as usize;
     if body_len > BODY_BYTES_MAX {
-        return Err(RecordError::TooLarge {
-            bytes: body_len,
-            bytes_max: BODY_BYTES_MAX,
-        });
+        return Err(RecordError::TooLarge { bytes: body_len, bytes_max: BODY_BYTES_MAX });
     }
     let checksum = from.get_u32_le();
-    let generation = Generation {
-        round: from.get_u64_le(),
-        node: NodeId(from.get_u64_le()),
-    };
+    let generation = Generation { round: from.get_u64_le(), node: NodeId(from.get_u64_le()) };
     let index = Index(from.get_u64_le());
     let kind = from.get_u8();
     let kind = EntryKind::from_u8(kind).ok_or(RecordError::Kind { kind })?;
@@ -171,18 +156,5 @@ pub fn decode_header(bytes: &[u8]) -> Result<(Entry, usize), RecordError> {
     };
     let time = LogTime(from.get_u64_le());
     let body = Bytes::new();
-    Ok((
-        Entry {
-            generation,
-            index,
-            kind,
-            flags,
-            count,
-            proposal,
-            time,
-            checksum,
-            body,
-        },
-        body_len,
-    ))
+    Ok((Entry { generation, index, kind, flags, count, proposal, time, checksum, body }, body_len))
 }

@@ -53,21 +53,13 @@ pub struct Simple<S> {
 impl<S: SimpleLog> Simple<S> {
     /// Wraps `log`.
     pub fn new(log: S) -> Self {
-        Self {
-            log: Arc::new(log),
-            queued: VecDeque::new(),
-            writing: None,
-            poisoned: false,
-            waker: None,
-        }
+        Self { log: Arc::new(log), queued: VecDeque::new(), writing: None, poisoned: false, waker: None }
     }
 }
 
 impl<S> fmt::Debug for Simple<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Simple")
-            .field("queued", &self.queued.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Simple").field("queued", &self.queued.len()).finish_non_exhaustive()
     }
 }
 
@@ -76,10 +68,8 @@ impl<S: SimpleLog> LogStorage for Simple<S> {
 
     fn attach(&mut self, identity: &Identity) -> Result<Recovered, StorageError> {
         let log = Arc::get_mut(&mut self.log);
-        log.ok_or(StorageError::Unsupported {
-            what: "a storage is attached once, before it is read",
-        })?
-        .open(identity)
+        log.ok_or(StorageError::Unsupported { what: "a storage is attached once, before it is read" })?
+            .open(identity)
     }
 
     fn submit(&mut self, seq: WriteSeq, batch: Batch) -> Result<(), StorageError> {

@@ -91,9 +91,7 @@ impl SnapshotStorage for NoSnapshots {
     }
 
     async fn begin(&self, _: &SnapshotMark) -> Result<Box<dyn SnapshotWriter>, StorageError> {
-        Err(StorageError::Unsupported {
-            what: "this log storage keeps no snapshots",
-        })
+        Err(StorageError::Unsupported { what: "this log storage keeps no snapshots" })
     }
 
     async fn latest(&self) -> Result<Option<Box<dyn SnapshotReader>>, StorageError> {

@@ -80,16 +80,7 @@ impl Batch {
 
     /// The bytes of the entries in it: what it takes on disk, give or take a header.
     pub fn entry_bytes(&self) -> usize {
-        self.ops
-            .iter()
-            .map(|op| {
-                if let Op::Put(entry) = op {
-                    entry.record_len()
-                } else {
-                    0
-                }
-            })
-            .sum()
+        self.ops.iter().map(|op| if let Op::Put(entry) = op { entry.record_len() } else { 0 }).sum()
     }
 
     /// Adds a change after all others, and drops what it makes void: an older hard state or watermark, entries that a
@@ -99,8 +90,7 @@ impl Batch {
             Op::HardState(_) => self.ops.retain(|old| !matches!(old, Op::HardState(_))),
             Op::Watermark(_) => self.ops.retain(|old| !matches!(old, Op::Watermark(_))),
             Op::TruncateFrom(from) => {
-                self.ops
-                    .retain(|old| !matches!(old, Op::Put(entry) if entry.index >= *from));
+                self.ops.retain(|old| !matches!(old, Op::Put(entry) if entry.index >= *from));
             }
             Op::Put(_) | Op::Compact { .. } | Op::SnapshotMark(_) => {}
         }
