@@ -130,7 +130,7 @@ impl Timing {
         if self.heartbeat.is_zero() {
             return wrong("heartbeat", "must be longer than zero; 100 ms is usual");
         }
-        if self.election_timeout_min < self.heartbeat * 2 {
+        if self.election_timeout_min / 2 < self.heartbeat {
             return wrong("election_timeout_min", "must be at least twice the heartbeat; ten times is usual");
         }
         if self.election_timeout_max < self.election_timeout_min {

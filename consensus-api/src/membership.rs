@@ -1,7 +1,6 @@
 //! [`Membership`]: who votes and who learns.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{NodeId, quorum};
@@ -11,7 +10,7 @@ use crate::{NodeId, quorum};
 ///
 /// While a change is under way both the old voters and the new ones must agree (joint consensus; Ongaro's thesis,
 /// section 4.3): then [`outgoing`](Self::outgoing) holds the old set.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Membership {
     voters: Vec<NodeId>,
     outgoing: Vec<NodeId>,
@@ -117,14 +116,20 @@ impl Membership {
     /// Reads the byte form.
     ///
     /// # Errors
-    /// [`MembershipError`] when bytes are missing or left over, or a count exceeds [`MEMBERS_MAX`](Self::MEMBERS_MAX).
-    pub fn decode(mut bytes: &[u8]) -> Result<Self, MembershipError> {
-        let from = &mut bytes;
+    /// [`MembershipError`] when bytes are missing or left over, a count exceeds [`MEMBERS_MAX`](Self::MEMBERS_MAX), or a
+    /// set is not as [`encode`](Self::encode) writes it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MembershipError> {
+        let mut rest = bytes;
+        let from = &mut rest;
         let (voters, outgoing, learners) = (decode_set(from)?, decode_set(from)?, decode_set(from)?);
-        if !bytes.is_empty() {
+        if !rest.is_empty() {
             return Err(MembershipError("bytes are left over"));
         }
-        Ok(Self::new(voters, outgoing, learners))
+        let membership = Self::new(voters, outgoing, learners);
+        if membership.encode() != bytes {
+            return Err(MembershipError("members are out of order or stand twice"));
+        }
+        Ok(membership)
     }
 }
 

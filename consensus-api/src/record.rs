@@ -129,7 +129,7 @@ pub fn decode(bytes: &mut Bytes) -> Result<Entry, RecordError> {
 /// checksum, which needs the body.
 ///
 /// # Errors
-/// [`RecordError::Short`], [`RecordError::TooLarge`] or [`RecordError::Kind`].
+/// [`RecordError::Short`], [`RecordError::TooLarge`], [`RecordError::Kind`] or [`RecordError::Reserved`].
 pub fn decode_header(bytes: &[u8]) -> Result<(Entry, usize), RecordError> {
     if bytes.len() < HEADER_BYTES {
         return Err(RecordError::Short { have: bytes.len(), need: HEADER_BYTES });
@@ -145,7 +145,8 @@ pub fn decode_header(bytes: &[u8]) -> Result<(Entry, usize), RecordError> {
     let kind = from.get_u8();
     let kind = EntryKind::from_u8(kind).ok_or(RecordError::Kind { kind })?;
     let flags = from.get_u8();
-    if from.get_u16_le() != 0 {
+    let reserved = from.get_u16_le();
+    if flags != 0 || reserved != 0 {
         return Err(RecordError::Reserved);
     }
     let count = from.get_u32_le();

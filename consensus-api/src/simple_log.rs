@@ -1,6 +1,5 @@
 //! [`SimpleLog`]: a log storage in three plain functions, and [`Simple`], which makes a [`LogStorage`] of it.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
@@ -41,10 +40,11 @@ pub trait SimpleLog: Send + Sync + 'static {
 type Writing = Pin<Box<dyn Future<Output = (WriteSeq, Result<(), StorageError>)> + Send>>;
 
 /// Makes a [`LogStorage`] of a [`SimpleLog`]. No task and no runtime: the write under way advances whenever durability
-/// is polled for.
+/// is polled for. What is submitted meanwhile is merged into the next write: the slower the disk, the more goes into
+/// one sync.
 pub struct Simple<S> {
     log: Arc<S>,
-    queued: VecDeque<(WriteSeq, Batch)>,
+    queued: Option<(WriteSeq, Batch)>,
     writing: Option<Writing>,
     poisoned: bool,
     waker: Option<Waker>,
@@ -53,13 +53,13 @@ pub struct Simple<S> {
 impl<S: SimpleLog> Simple<S> {
     /// Wraps `log`.
     pub fn new(log: S) -> Self {
-        Self { log: Arc::new(log), queued: VecDeque::new(), writing: None, poisoned: false, waker: None }
+        Self { log: Arc::new(log), queued: None, writing: None, poisoned: false, waker: None }
     }
 }
 
 impl<S> fmt::Debug for Simple<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Simple").field("queued", &self.queued.len()).finish_non_exhaustive()
+        f.debug_struct("Simple").field("queued", &self.queued).finish_non_exhaustive()
     }
 }
 
@@ -76,7 +76,13 @@ impl<S: SimpleLog> LogStorage for Simple<S> {
         if self.poisoned {
             return Err(StorageError::Poisoned);
         }
-        self.queued.push_back((seq, batch));
+        match &mut self.queued {
+            Some((newest, queued)) => {
+                *newest = seq;
+                queued.merge(batch);
+            }
+            None => self.queued = Some((seq, batch)),
+        }
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -88,7 +94,7 @@ impl<S: SimpleLog> LogStorage for Simple<S> {
             return Poll::Ready(Err(StorageError::Poisoned));
         }
         let Some(writing) = self.writing.as_mut() else {
-            let Some((seq, batch)) = self.queued.pop_front() else {
+            let Some((seq, batch)) = self.queued.take() else {
                 self.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             };

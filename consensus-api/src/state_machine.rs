@@ -112,8 +112,11 @@ impl<S: DeserializeOwned> SerdeSnapshot<S> {
     pub fn read_from(from: &mut dyn Read) -> Result<S, Failure> {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes)?;
-        postcard::from_bytes(&bytes)
-            .map_err(|error| Failure(format!("the snapshot does not decode: {error}")))
+        match postcard::take_from_bytes(&bytes) {
+            Ok((state, [])) => Ok(state),
+            Ok((_, rest)) => Err(Failure(format!("the snapshot has {} bytes left over", rest.len()))),
+            Err(error) => Err(Failure(format!("the snapshot does not decode: {error}"))),
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub enum Op {
     /// A snapshot is durable in the snapshot storage, and covers the log up to its index.
     SnapshotMark(SnapshotMark),
     /// Everything up to here is known to be committed. A hint for the next start: it may be written lazily, and never
-    /// forces a sync on its own.
+    /// forces a sync on its own. It never falls: a lower one after a higher one says nothing.
     Watermark(Index),
 }
 
@@ -83,12 +83,16 @@ impl Batch {
         self.ops.iter().map(|op| if let Op::Put(entry) = op { entry.record_len() } else { 0 }).sum()
     }
 
-    /// Adds a change after all others, and drops what it makes void: an older hard state or watermark, entries that a
+    /// Adds a change after all others, and drops what it makes void: an older hard state or lower watermark, entries that a
     /// truncation removes. (A truncation itself stays: it also speaks of entries written earlier.)
-    pub fn push(&mut self, op: Op) {
-        match &op {
+    pub fn push(&mut self, mut op: Op) {
+        match &mut op {
             Op::HardState(_) => self.ops.retain(|old| !matches!(old, Op::HardState(_))),
-            Op::Watermark(_) => self.ops.retain(|old| !matches!(old, Op::Watermark(_))),
+            Op::Watermark(index) => self.ops.retain(|old| {
+                let Op::Watermark(old) = old else { return true };
+                *index = (*index).max(*old);
+                false
+            }),
             Op::TruncateFrom(from) => {
                 self.ops.retain(|old| !matches!(old, Op::Put(entry) if entry.index >= *from));
             }
