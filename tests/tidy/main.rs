@@ -2,6 +2,7 @@
 //! feeds it something wrong.
 
 mod arrows;
+mod pages;
 mod shape;
 mod tree;
 mod words;
