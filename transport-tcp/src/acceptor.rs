@@ -1,0 +1,106 @@
+//! [`Acceptor`]: the task that lets peers in.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use consensus_api::NodeId;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use crate::ending::Ending;
+use crate::handshake::Handshake;
+use crate::hello::Purpose;
+use crate::reader::Reader;
+use crate::roster::Roster;
+
+/// When the system has no socket left, it needs a moment.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections, and owns the tasks behind them: they end with it.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    listener: TcpListener,
+    roster: Arc<Roster>,
+    handshakes: JoinSet<Option<(TcpStream, Handshake)>>,
+    /// The handshakes under way, oldest first.
+    pending: VecDeque<AbortHandle>,
+    readers: JoinSet<()>,
+    /// The reader of each peer and purpose.
+    current: HashMap<(NodeId, Purpose), AbortHandle>,
+}
+
+impl Acceptor {
+    pub(crate) fn new(listener: TcpListener, roster: Arc<Roster>) -> Self {
+        Self {
+            listener,
+            roster,
+            handshakes: JoinSet::new(),
+            pending: VecDeque::new(),
+            readers: JoinSet::new(),
+            current: HashMap::new(),
+        }
+    }
+
+    /// Runs until its task is aborted.
+    pub(crate) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, address)) => self.greet(stream, address),
+                    Err(error) => {
+                        warn!(%error, "cannot accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(greeted) = self.handshakes.join_next() => {
+                    if let Ok(Some((stream, handshake))) = greeted {
+                        self.let_in(stream, handshake);
+                    }
+                }
+                Some(_) = self.readers.join_next() => {}
+            }
+        }
+    }
+
+    /// Begins a handshake. Of too many, the oldest goes: peers need a moment, those who only hold the door have had
+    /// theirs.
+    fn greet(&mut self, mut stream: TcpStream, address: SocketAddr) {
+        self.pending.retain(|handshake| !handshake.is_finished());
+        if self.pending.len() >= self.roster.options.handshakes_max
+            && let Some(oldest) = self.pending.pop_front()
+        {
+            oldest.abort();
+            warn!("too many connections without a handshake: the oldest is dropped");
+        }
+        let roster = Arc::clone(&self.roster);
+        self.pending.push_back(self.handshakes.spawn(async move {
+            match shake_hands(&mut stream, &roster).await {
+                Ok(handshake) => return Some((stream, handshake)),
+                Err(Ending::Refused(_)) => {} // told already
+                Err(Ending::Closed) => debug!(%address, "a caller left without a word"),
+                Err(ending) => warn!(%address, reason = %ending, "dropped a caller"),
+            }
+            None
+        }));
+    }
+
+    /// Starts to read from a peer, in place of its older connection.
+    fn let_in(&mut self, stream: TcpStream, handshake: Handshake) {
+        let key = (handshake.peer, handshake.purpose);
+        let reader = Reader::new(stream, handshake, &self.roster);
+        let reader = self.readers.spawn(reader.run());
+        if let Some(older) = self.current.insert(key, reader) {
+            older.abort();
+        }
+    }
+}
+
+async fn shake_hands(stream: &mut TcpStream, roster: &Roster) -> Result<Handshake, Ending> {
+    stream.set_nodelay(true)?;
+    let wait_max = roster.options.handshake_wait_max;
+    timeout(wait_max, Handshake::answer(stream, roster)).await.unwrap_or(Err(Ending::Late { wait_max }))
+}

@@ -1,0 +1,36 @@
+//! [`Ending`]: why a connection ended, or did not come about.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::frame::FrameError;
+use crate::hello::Refusal;
+
+/// Why a connection ended, or did not come about. Whatever it is, the socket is closed.
+#[derive(Debug, Error)]
+pub(crate) enum Ending {
+    #[error("the address {address:?} cannot be resolved: {source}")]
+    Unresolved { address: String, source: io::Error },
+    #[error("the address {address:?} resolves to nothing")]
+    Nowhere { address: String },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the other side closed the connection")]
+    Closed,
+    #[error("nothing was heard for {} ms", silence_max.as_millis())]
+    Silent { silence_max: Duration },
+    #[error("no handshake within {} ms", wait_max.as_millis())]
+    Late { wait_max: Duration },
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("a newer connection has taken its place")]
+    Superseded,
+    /// We do not talk to them.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// They do not talk to us.
+    #[error("{words}")]
+    RefusedByPeer { code: u8, words: String },
+}
