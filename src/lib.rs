@@ -1,1 +1,103 @@
-//! Placeholder.
+//! Replicated state machines: write what your service does as a [`StateMachine`], and a cluster of nodes carries it out
+//! in the same order on every one of them, through crashes, restarts and broken networks.
+//!
+//! ```
+//! use quorate::{Applied, StateMachine};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Default, Serialize, Deserialize)]
+//! struct Counter(u64);
+//!
+//! impl StateMachine for Counter {
+//!     type Command = u64;
+//!     type Response = u64;
+//!
+//!     fn apply(&mut self, _at: Applied, add: u64) -> u64 {
+//!         self.0 += add;
+//!         self.0
+//!     }
+//!
+//!     quorate::snapshot_with_serde!();
+//! }
+//!
+//! # #[cfg(feature = "raft")]
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let [a, b, c] = quorate::local::cluster(Counter::default)?; // three nodes in this process
+//!     a.propose(2).await?;
+//!     b.propose(40).await?; // any node takes any request
+//!     let total = c.read(|counter| counter.0).await?; // linearizable
+//!     assert_eq!(total, 42);
+//!     println!("the counter stands at {total}");
+//!     Ok(())
+//! }
+//! # #[cfg(not(feature = "raft"))]
+//! # fn main() {}
+//! ```
+//!
+//! The same over TCP with files is two builder calls more: see [`Node::builder`] and `examples/counter_tcp.rs`.
+//!
+//! # What it does not do
+//!
+//! * It is no database and no server: `examples/kv` shows how to make one of it.
+//! * It does not guess. A request whose fate is unknown ends as [`Error::OutcomeUnknown`], and is not tried again
+//!   behind your back.
+//! * It defends against crashes, lost disks' contents and bad networks; not against nodes that lie.
+//!
+//! # Assembling a node
+//!
+//! | part | yours or from here |
+//! |---|---|
+//! | state machine | yours: [`StateMachine`] |
+//! | engine | `Raft`, the default (feature `raft`) |
+//! | log storage | `FileLog` (feature `file`), [`MemoryLog`]; or your own [`SimpleLog`] |
+//! | transport | `Tcp` (feature `tcp`), [`LocalNetwork`]; or your own [`Transport`] |
+//! | clock | [`SystemClock`], unless you say otherwise |
+//!
+//! A forgotten part does not compile, and the compiler says in English what is missing.
+//!
+//! # Features
+//!
+//! Features only add; none changes what another does. A named engine ([`Builder::engine`]) always counts; unnamed, the
+//! default is the least ordinary engine enabled.
+//!
+//! * `raft` (default): the Raft engine.
+//! * `tcp` (default): sockets between members.
+//! * `file` (default): logs and snapshots in files.
+//!
+//! # Further
+//!
+//! The traits and their promises are in [`consensus-api`](consensus_api), which is exported here whole; how a node
+//! works inside is told by the [`node`] crate.
+
+pub mod local;
+
+pub use consensus_api::*;
+pub use node::{
+    ApplyOn, Builder, CompactionPolicy, LocalNetwork, LocalTransport, MemoryLog, MemoryReader, NoStorage,
+    NoTransport, Options, Status, SystemClock,
+};
+
+#[cfg(feature = "raft")]
+pub use raft::{Options as RaftOptions, Raft};
+#[cfg(feature = "file")]
+pub use storage_file::{FileLog, FileLogOptions, FileSnapshots};
+#[cfg(feature = "tcp")]
+pub use transport_tcp::{Listener as TcpListener, Options as TcpOptions, Peers, Tcp};
+
+/// The engine of a node for which none is named.
+#[cfg(feature = "raft")]
+pub type DefaultEngine = Raft;
+
+/// The engine of a node for which none is named: there is none, because no engine's feature is enabled. Starting a node
+/// without naming one does not compile.
+#[cfg(not(feature = "raft"))]
+pub type DefaultEngine = NoEngine;
+
+/// Stands where an engine would be, when no feature brings one.
+#[cfg(not(feature = "raft"))]
+#[derive(Clone, Copy, Debug)]
+pub struct NoEngine;
+
+/// A running node. [`Node::builder`] begins one. See [`node::Node`].
+pub type Node<S> = node::Node<S, DefaultEngine>;

@@ -38,6 +38,10 @@ pub struct Recovered {
 /// 7. **Holes.** An entry is put at its index, whatever stands below or above; only a truncation or a compaction
 ///    removes entries.
 /// 8. **Compacted stays compacted.** A removed prefix never comes back.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a log storage",
+    note = "give the builder one with `.storage(...)`: `FileLog`, `MemoryLog`, or `Simple` around a `SimpleLog` of your own"
+)]
 pub trait LogStorage: Send + 'static {
     /// Reads what this storage holds.
     type Reader: LogReader;

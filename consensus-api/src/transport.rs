@@ -91,6 +91,10 @@ pub enum SendError {
 /// 5. **Strangers are refused.** Frames of another cluster, engine or protocol version never arrive; the refusal is told
 ///    once, as [`Arrival::Refused`], in words.
 /// 6. **Blind.** It knows hello, data and close. It never learns the name of a message.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transport",
+    note = "give the builder one with `.transport(...)`: `Tcp`, or `LocalNetwork::transport` within one process"
+)]
 pub trait Transport: Send + 'static {
     /// Starts to carry frames in this identity's name. Called once, before anything else, within the runtime that
     /// drives the node.

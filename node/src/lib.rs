@@ -1,1 +1,67 @@
-//! Placeholder.
+//! What runs a quorate engine. All that is the same for every engine is written here, once.
+//!
+//! A node is two synchronous actors under a thin asynchronous shell:
+//!
+//! ```text
+//!             Node (handle)                     the way a write goes
+//!                  │ requests                   1 a command queues at some node
+//!            ┌─────▼─────┐                      2 what queued becomes one entry, encoded once;
+//!   frames ◄─┤  Driver   ├─► batches to the log   a node that does not lead forwards it
+//!            │ ┌───────┐ │                      3 the leader's engine places it, sends it on and
+//!            │ │Replica│ │                        writes it, all at once
+//!            │ └───────┘ │                      4 followers write it, and answer once it is durable
+//!            └─────┬─────┘                      5 with a quorum durable it is committed
+//!                  │ committed entries          6 every node applies it; the one that proposed it
+//!            ┌─────▼─────┐                        answers whoever waits, from its own state machine
+//!            │  Worker   │
+//!            │ (Applier) │
+//!            └───────────┘
+//! ```
+//!
+//! * [`Replica`]: the engine, the recent log, what waits for what. No clock, no I/O: a simulator runs it as well.
+//! * [`Applier`]: the state machine and its position. Runs beside the replica, so a slow state machine delays no
+//!   heartbeat.
+//! * `Driver`: one task that takes in what happened, lets the replica advance, and carries out what it asks for.
+//! * [`Node`]: the handle users hold; [`Builder`] makes one.
+//! * Parts to assemble a node from within one process: [`MemoryLog`], [`LocalNetwork`], [`SystemClock`].
+//!
+//! # What holds
+//!
+//! * **One write under way.** What the engine writes meanwhile is merged into the next: one sync serves all that queued.
+//! * **Durable before speech.** A message that asserts durability is held until its write is durable, and dropped if
+//!   what it asserts was replaced meanwhile. A leader's replication does not wait for its own disk.
+//! * **Applied after durable.** An entry is applied once it is committed and durable on this very node.
+//! * **Every request is answered.** A proposal that certainly did not happen is proposed again, in its old order, until
+//!   its deadline; one whose fate is unknown never is, and ends as
+//!   [`OutcomeUnknown`](consensus_api::Error::OutcomeUnknown).
+//! * **First in, first out.** Proposals of one node take effect in the order in which they were handed over.
+//! * **Bounded.** Requests, entries in memory and entries being applied each have a budget in bytes; see [`Options`].
+
+mod applier;
+mod blocking;
+mod builder;
+mod cache;
+mod chunks;
+mod driver;
+mod envelope;
+mod handle;
+mod local_network;
+mod memory_log;
+mod options;
+mod replica;
+mod status;
+mod system_clock;
+mod ticket;
+mod worker;
+
+pub use applier::{Applier, PointInTime};
+pub use builder::{Builder, NoStorage, NoTransport};
+pub use handle::Node;
+pub use local_network::{LocalNetwork, LocalTransport};
+pub use memory_log::{MemoryLog, MemoryReader};
+pub use options::{ApplyOn, CompactionPolicy, Options};
+pub use replica::{
+    ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs, Replica, Start,
+};
+pub use status::Status;
+pub use system_clock::SystemClock;

@@ -1,0 +1,243 @@
+//! [`Builder`]: puts a node together and starts it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use consensus_api::{
+    Clock, ClusterName, Engine, Identity, Incarnation, LogStorage, Membership, NodeId, SnapshotMark,
+    SnapshotStorage, StartError, StateMachine, StoreId, Transport,
+};
+use futures::stream::FuturesUnordered;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::applier::Applier;
+use crate::blocking::wait;
+use crate::chunks::Chunks;
+use crate::driver::{Alarm, Board, Driver, status_of};
+use crate::handle::{Node, Shared};
+use crate::options::Options;
+use crate::replica::{Outputs, Replica, Start};
+use crate::system_clock::SystemClock;
+use crate::worker::{Worker, WorkerPort, restore};
+
+/// Stands where a storage is still to be given. It is none: starting without one does not compile.
+#[derive(Clone, Copy, Debug)]
+pub struct NoStorage;
+
+/// Stands where a transport is still to be given. It is none: starting without one does not compile.
+#[derive(Clone, Copy, Debug)]
+pub struct NoTransport;
+
+/// A node to be. See [`Node::builder`].
+pub struct Builder<S, D, E, L, T> {
+    cluster: String,
+    node: NodeId,
+    members: Vec<NodeId>,
+    machine: S,
+    storage: L,
+    transport: T,
+    clock: Option<Arc<dyn Clock>>,
+    options: Options,
+    engines: PhantomData<fn() -> (D, E)>,
+}
+
+impl<S, D> Builder<S, D, D, NoStorage, NoTransport> {
+    pub(crate) fn new(cluster: String, node: NodeId, members: Vec<NodeId>, machine: S) -> Self {
+        Self {
+            cluster,
+            node,
+            members,
+            machine,
+            storage: NoStorage,
+            transport: NoTransport,
+            clock: None,
+            options: Options::default(),
+            engines: PhantomData,
+        }
+    }
+}
+
+impl<S, D, E, L, T> Builder<S, D, E, L, T> {
+    /// Keeps the log here.
+    #[must_use]
+    pub fn storage<L2>(self, storage: L2) -> Builder<S, D, E, L2, T> {
+        let Self { cluster, node, members, machine, transport, clock, options, engines, .. } = self;
+        Builder { cluster, node, members, machine, storage, transport, clock, options, engines }
+    }
+
+    /// Reaches the other members this way.
+    #[must_use]
+    pub fn transport<T2>(self, transport: T2) -> Builder<S, D, E, L, T2> {
+        let Self { cluster, node, members, machine, storage, clock, options, engines, .. } = self;
+        Builder { cluster, node, members, machine, storage, transport, clock, options, engines }
+    }
+
+    /// Runs this engine, whatever the default is.
+    #[must_use]
+    pub fn engine<E2>(self) -> Builder<S, D, E2, L, T> {
+        let Self { cluster, node, members, machine, storage, transport, clock, options, .. } = self;
+        let engines = PhantomData;
+        Builder { cluster, node, members, machine, storage, transport, clock, options, engines }
+    }
+
+    /// Takes its time from this clock instead of the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Replaces all options.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Starts the node as a task of the current tokio runtime. Returns once the log is recovered and the state machine
+    /// restored; an election may still have to come.
+    ///
+    /// # Errors
+    /// [`StartError`], with what to do about it.
+    pub fn start(self) -> Result<Node<S, D>, StartError>
+    where
+        S: StateMachine,
+        E: Engine,
+        L: LogStorage,
+        T: Transport,
+    {
+        let Self { cluster, node, members, machine, mut storage, mut transport, clock, options, .. } = self;
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        options.check(transport.frame_bytes_max())?;
+        let founders = check_members(node, &members)?;
+        let cluster = ClusterName::new(&cluster).ok_or(StartError::ClusterName { name: cluster })?;
+        let (incarnation, seed) = (Incarnation(draw()?), options.seed.map_or_else(draw, Ok)?);
+        let clock: Arc<dyn Clock> = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let mut identity =
+            Identity { cluster, node, engine: E::NAME, store: StoreId::default(), incarnation };
+        let recovered = storage.attach(&identity)?;
+        identity.store = recovered.store;
+
+        let snapshots: Arc<dyn SnapshotStorage> = storage.snapshots().into();
+        let mut options = options;
+        if !snapshots.is_available() {
+            options.compaction.snapshot_every_bytes = 0;
+        }
+        let mut applier = Applier::new(machine, founders.clone());
+        let snapshot = restore_newest(&mut applier, &*snapshots, node)?;
+        let now = clock.now();
+        let start = Start {
+            identity: identity.clone(),
+            founders,
+            snapshot,
+            now,
+            seed,
+            options,
+            engine: E::Options::default(),
+        };
+        let options = start.options.clone();
+        let replica = Replica::<E, _, _>::recover(start, recovered)?;
+        transport.attach(&identity)?;
+
+        let (requests, receiver) = mpsc::unbounded_channel();
+        let (feedback, feedbacks) = mpsc::unbounded_channel();
+        let (status, statuses) = watch::channel(status_of(&replica, None));
+        let (chunk_orders, mut orders) = mpsc::unbounded_channel();
+        let (reports, chunk_reports) = mpsc::unbounded_channel();
+        let mut chunks = Chunks::new(snapshots.clone());
+        runtime.spawn(async move {
+            while let Some(order) = orders.recv().await {
+                if reports.send(chunks.carry_out(order).await).is_err() {
+                    break;
+                }
+            }
+        });
+        let worker = Worker::new(applier, snapshots, feedback);
+        let worker = WorkerPort::new(worker, options.apply_on, format!("apply-{node}")).map_err(no_thread)?;
+        let driver = Driver {
+            reader: storage.reader(),
+            log: storage,
+            transport,
+            alarm: Alarm::new(clock.timer()),
+            clock,
+            requests: receiver,
+            worker,
+            feedback: feedbacks,
+            chunk_orders,
+            chunk_reports,
+            board: Board::new(status),
+            stopping: None,
+            grace: options.request_deadline / 2,
+            loads: FuturesUnordered::new(),
+            incoming: Vec::new(),
+            out: Outputs::default(),
+            replica,
+        };
+        runtime.spawn(driver.run());
+        Ok(Node::new(Shared {
+            node,
+            requests,
+            budget: Arc::new(Semaphore::new(options.request_bytes_max)),
+            queueing: AtomicUsize::new(0),
+            request_bytes_max: options.request_bytes_max,
+            command_bytes_max: options.command_bytes_max,
+            status: statuses,
+        }))
+    }
+}
+
+fn check_members(node: NodeId, members: &[NodeId]) -> Result<Membership, StartError> {
+    let founders = Membership::of_voters(members.iter().copied());
+    let wrong = |problem| Err(StartError::Members { node, problem });
+    if founders.voters().len() != members.len() {
+        return wrong("a node is listed twice among the members; list each once");
+    }
+    if !founders.is_voter(node) {
+        return wrong("it is not among the members; the list names every member, this one included");
+    }
+    if members.len() > Membership::MEMBERS_MAX {
+        return wrong("there are too many members; 3 or 5 are usual, 1024 the most");
+    }
+    Ok(founders)
+}
+
+fn restore_newest<S: StateMachine>(
+    applier: &mut Applier<S>,
+    snapshots: &dyn SnapshotStorage,
+    node: NodeId,
+) -> Result<Option<SnapshotMark>, StartError> {
+    let Some(newest) = wait(snapshots.latest())? else { return Ok(None) };
+    let mark = newest.mark().clone();
+    let problem = |failure: consensus_api::Failure| StartError::Log {
+        node,
+        problem: format!("the snapshot of entry {} cannot be restored: {failure}", mark.index),
+    };
+    restore(applier, snapshots, &mark).map_err(problem)?;
+    Ok(Some(mark))
+}
+
+fn draw() -> Result<u64, StartError> {
+    getrandom::u64().map_err(|_| StartError::Options {
+        field: "seed",
+        problem: "must be given, because the system has no source of randomness",
+    })
+}
+
+fn no_thread(_: std::io::Error) -> StartError {
+    StartError::Options {
+        field: "apply_on",
+        problem: "asks for a thread, and the system grants none; raise its limit or apply inline",
+    }
+}
+
+impl<S, D, E, L, T> fmt::Debug for Builder<S, D, E, L, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("cluster", &self.cluster)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,356 @@
+//! [`Driver`]: the thin asynchronous shell around a replica. One task per node.
+//!
+//! *Patterns of Distributed Systems*, "Singular Update Queue": everything that changes a node goes through this one
+//! task. Each round takes in all that has happened, lets the replica advance once, and carries out what it asks for.
+//! There is no timer on the hot path: what queued while the last round ran goes together in the next.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use consensus_api::{
+    Clock, Engine, Entry, Error, LogReader, LogStorage, Role, StateMachine, StorageError, Time, Timer,
+    Transport,
+};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{oneshot, watch};
+
+use crate::chunks::{ChunkOrder, ChunkReport};
+use crate::replica::{Load, Outputs, Replica};
+use crate::status::Status;
+use crate::ticket::{ProposalTicket, ReadTicket};
+use crate::worker::{Feedback, Work, WorkerPort};
+
+/// What a handle asks of its node.
+pub(crate) enum Request<S: StateMachine> {
+    Propose { command: Bytes, ticket: ProposalTicket<S::Response> },
+    Read(ReadTicket<S>),
+    Stop(oneshot::Sender<()>),
+}
+
+type Tickets<S> = Outputs<ProposalTicket<<S as StateMachine>::Response>, ReadTicket<S>>;
+type Loading = BoxFuture<'static, (Load, Result<Vec<Entry>, StorageError>)>;
+
+/// A node at work.
+pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
+    pub(crate) replica: Replica<E, ProposalTicket<S::Response>, ReadTicket<S>>,
+    pub(crate) log: L,
+    pub(crate) reader: L::Reader,
+    pub(crate) transport: T,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) alarm: Alarm,
+    pub(crate) requests: UnboundedReceiver<Request<S>>,
+    pub(crate) worker: WorkerPort<S>,
+    pub(crate) feedback: UnboundedReceiver<Feedback>,
+    pub(crate) chunk_orders: UnboundedSender<ChunkOrder>,
+    pub(crate) chunk_reports: UnboundedReceiver<ChunkReport>,
+    pub(crate) board: Board,
+    pub(crate) stopping: Option<Stopping>,
+    pub(crate) grace: Duration,
+    pub(crate) loads: FuturesUnordered<Loading>,
+    pub(crate) incoming: Vec<Request<S>>,
+    pub(crate) out: Tickets<S>,
+}
+
+/// An orderly stop under way.
+#[derive(Default)]
+pub(crate) struct Stopping {
+    deadline: Time,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+const SHUT_DOWN: &str = "it was shut down";
+/// Rounds in one go before other tasks get their turn.
+const ROUNDS_MAX: usize = 16;
+/// Things of one kind taken in per round.
+const INTAKE_MAX: usize = 1024;
+
+impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T> {
+    /// Runs the node until it stops.
+    pub(crate) async fn run(mut self) {
+        std::future::poll_fn(|cx| self.poll(cx)).await;
+        let Self { mut requests, stopping, board, replica, .. } = self;
+        let cause = replica.stopped().unwrap_or(SHUT_DOWN).to_owned();
+        requests.close();
+        let mut waiting = stopping.unwrap_or_default().waiting;
+        while let Ok(request) = requests.try_recv() {
+            let error = Error::Stopped { cause: cause.as_str().into() };
+            match request {
+                Request::Propose { ticket, .. } => ticket.answer(Err(error)),
+                Request::Read(ticket) => ticket.finish(Err(error)),
+                Request::Stop(done) => waiting.push(done),
+            }
+        }
+        // The storage is closed and its lock released by now: fields not taken out above went with the pattern.
+        drop((replica, board));
+        for done in waiting {
+            let _ = done.send(());
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS_MAX {
+            let now = self.clock.now();
+            let took = self.take_in(now, cx);
+            self.replica.advance(now, self.clock.wall());
+            let gave = self.carry_out(now);
+            self.stop_if_quiet(now);
+            if let Some(cause) = self.replica.stopped().map(str::to_owned) {
+                self.carry_out(now);
+                self.board.publish(&self.replica, now, Some(cause));
+                return Poll::Ready(());
+            }
+            let rang = self.alarm.poll(cx, self.replica.deadline().min(self.board.due()));
+            self.board.publish_if_due(&self.replica, now);
+            if !took && !gave && !rang {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes in what has happened. Whether anything has.
+    fn take_in(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
+        let wall = self.clock.wall();
+        let mut took = self.take_requests(now, cx);
+        for _ in 0..INTAKE_MAX {
+            let Poll::Ready(arrival) = self.transport.poll_arrival(cx) else { break };
+            self.replica.arrival(now, wall, arrival);
+            took = true;
+        }
+        while let Poll::Ready(Some(feedback)) = self.feedback.poll_recv(cx) {
+            match feedback {
+                Feedback::Applied(index) => self.replica.applied(now, index),
+                Feedback::SnapshotTaken(mark) => self.replica.snapshot_taken(now, mark),
+                Feedback::Failed(failure) => self.replica.stop(failure.0),
+            }
+            took = true;
+        }
+        while let Poll::Ready(Some((load, entries))) = self.loads.poll_next_unpin(cx) {
+            self.replica.loaded(now, &load, entries);
+            took = true;
+        }
+        while let Poll::Ready(Some(report)) = self.chunk_reports.poll_recv(cx) {
+            match report {
+                ChunkReport::Read { to, chunk } => self.replica.chunk_read(now, to, chunk),
+                ChunkReport::Written { from, index, offset } => {
+                    self.replica.chunk_written(from, index, offset)
+                }
+                ChunkReport::Received { from, mark, total } => {
+                    self.replica.snapshot_received(now, from, mark, total);
+                }
+                ChunkReport::Failed { cause } => self.replica.stop(cause),
+            }
+            took = true;
+        }
+        while let Poll::Ready(durable) = self.log.poll_durable(cx) {
+            took = true;
+            match durable {
+                Ok(seq) => self.replica.durable(now, seq),
+                Err(error) => {
+                    self.replica.stop(format!("the log could not be written: {error}"));
+                    break;
+                }
+            }
+        }
+        took
+    }
+
+    fn take_requests(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        let took = match self.requests.poll_recv_many(cx, &mut incoming, INTAKE_MAX) {
+            Poll::Pending => false,
+            Poll::Ready(0) if self.stopping.is_some() => false,
+            Poll::Ready(0) => {
+                // Every handle is gone.
+                self.stopping = Some(Stopping { deadline: now + self.grace, waiting: Vec::new() });
+                true
+            }
+            Poll::Ready(_) => true,
+        };
+        for request in incoming.drain(..) {
+            match request {
+                Request::Propose { command, ticket } => self.replica.propose(now, command, ticket),
+                Request::Read(ticket) => self.replica.read(now, ticket),
+                Request::Stop(done) => {
+                    let deadline = now + self.grace;
+                    let stopping = self.stopping.get_or_insert(Stopping { deadline, waiting: Vec::new() });
+                    stopping.waiting.push(done);
+                }
+            }
+        }
+        self.incoming = incoming;
+        took
+    }
+
+    /// Carries out what the replica asks for. Whether it asked for anything.
+    fn carry_out(&mut self, now: Time) -> bool {
+        let mut out = std::mem::take(&mut self.out);
+        std::mem::swap(self.replica.outputs(), &mut out);
+        let mut gave = false;
+        if let Some((seq, batch)) = out.write.take() {
+            gave = true;
+            if let Err(error) = self.log.submit(seq, batch) {
+                self.replica.stop(format!("the log could not be written: {error}"));
+            }
+        }
+        for frame in out.frames.drain(..) {
+            gave = true;
+            if let Err(error) = self.transport.send(frame.to, frame.lane, frame.frame) {
+                self.replica.not_sent(now, frame.to, frame.forwards, error);
+            }
+        }
+        if !out.apply.is_empty() {
+            gave = true;
+            self.worker.handle(Work::Apply(std::mem::take(&mut out.apply)));
+        }
+        for (index, reads) in out.reads.drain(..) {
+            gave = true;
+            self.worker.handle(Work::Read(index, reads));
+        }
+        out.failed.drain(..).for_each(|(ticket, error)| ticket.answer(Err(error)));
+        out.failed_reads.drain(..).for_each(|(ticket, error)| ticket.finish(Err(error)));
+        for load in out.loads.drain(..) {
+            gave = true;
+            let reader = self.reader.clone();
+            self.loads.push(Box::pin(async move {
+                let entries = reader.read(load.range.clone(), load.bytes_max).await;
+                (load, entries)
+            }));
+        }
+        let reads = out.chunk_reads.drain(..).map(ChunkOrder::Read);
+        for order in reads.chain(out.chunk_writes.drain(..).map(ChunkOrder::Write)) {
+            gave = true;
+            // The task that takes orders lives as long as this sender.
+            let _ = self.chunk_orders.send(order);
+        }
+        self.out = out;
+        gave
+    }
+
+    fn stop_if_quiet(&mut self, now: Time) {
+        if let Some(stopping) = &self.stopping {
+            self.replica.refuse_queued(SHUT_DOWN);
+            if self.replica.is_quiet() || now >= stopping.deadline {
+                self.replica.stop(SHUT_DOWN.to_owned());
+            }
+            self.alarm.set_no_later_than(stopping.deadline);
+        }
+    }
+}
+
+/// A timer that is set anew only when it has to ring earlier: a deadline that moves away costs nothing.
+pub(crate) struct Alarm {
+    timer: Box<dyn Timer>,
+    set: Time,
+}
+
+impl Alarm {
+    pub(crate) fn new(timer: Box<dyn Timer>) -> Self {
+        Self { timer, set: Time::MAX }
+    }
+
+    fn set_no_later_than(&mut self, deadline: Time) {
+        self.set = self.set.min(deadline);
+    }
+
+    /// Makes sure that the task wakes by `deadline`. Whether a time set before has come.
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Time) -> bool {
+        self.set_no_later_than(deadline);
+        let rang = self.timer.poll_until(cx, self.set).is_ready();
+        if rang {
+            self.set = Time::MAX;
+        }
+        rang
+    }
+}
+
+/// Where the node's status is put up for its handles to see.
+pub(crate) struct Board {
+    status: watch::Sender<Status>,
+    shown: Option<(Role, consensus_api::Generation, Option<consensus_api::NodeId>)>,
+    next: Time,
+    stale: bool,
+}
+
+/// The status follows the log at this distance, and changes of role at once.
+const SHOWN_EVERY: Duration = Duration::from_millis(5);
+
+impl Board {
+    pub(crate) fn new(status: watch::Sender<Status>) -> Self {
+        Self { status, shown: None, next: Time::ZERO, stale: false }
+    }
+
+    fn due(&self) -> Time {
+        if self.stale { self.next } else { Time::MAX }
+    }
+
+    fn publish_if_due<E: Engine, P, R>(&mut self, replica: &Replica<E, P, R>, now: Time) {
+        let standing = replica.standing();
+        let shown = (standing.role, standing.generation, standing.leader);
+        if self.shown != Some(shown) {
+            if self.shown.is_none_or(|(role, _, leader)| (role, leader) != (shown.0, shown.2)) {
+                tell(replica);
+            }
+            self.shown = Some(shown);
+            self.publish(replica, now, None);
+            return;
+        }
+        let status = self.status.borrow();
+        self.stale = status.commit != standing.commit
+            || status.last != standing.last
+            || status.applied != replica.applied_index()
+            || status.snapshot != replica.snapshot_index()
+            || status.notes.last() != replica.notes().last();
+        drop(status);
+        if self.stale && now >= self.next {
+            self.publish(replica, now, None);
+        }
+    }
+
+    fn publish<E: Engine, P, R>(&mut self, replica: &Replica<E, P, R>, now: Time, stopped: Option<String>) {
+        if let Some(cause) = stopped.as_ref().filter(|cause| *cause != SHUT_DOWN) {
+            tracing::error!(node = replica.identity().node.0, "the node stops: {cause}");
+        }
+        self.status.send_replace(status_of(replica, stopped));
+        self.stale = false;
+        self.next = now + SHOWN_EVERY;
+    }
+}
+
+pub(crate) fn status_of<E: Engine, P, R>(replica: &Replica<E, P, R>, stopped: Option<String>) -> Status {
+    let standing = replica.standing();
+    let mut peers = Vec::new();
+    replica.engine().progress(&mut peers);
+    Status {
+        node: replica.identity().node,
+        engine: E::NAME,
+        role: standing.role,
+        generation: standing.generation,
+        leader: standing.leader,
+        last: standing.last,
+        commit: standing.commit,
+        applied: replica.applied_index(),
+        snapshot: replica.snapshot_index(),
+        membership: replica.engine().membership().clone(),
+        peers,
+        notes: replica.notes().to_vec(),
+        stopped: stopped.map(Into::into),
+    }
+}
+
+fn tell<E: Engine, P, R>(replica: &Replica<E, P, R>) {
+    let standing = replica.standing();
+    let (node, generation) = (replica.identity().node.0, standing.generation);
+    match (standing.role, standing.leader) {
+        (Role::Leader, _) => tracing::info!(node, %generation, "leads"),
+        (Role::Candidate, _) => tracing::info!(node, %generation, "stands for election"),
+        (_, Some(leader)) => tracing::info!(node, %generation, "follows node {leader}"),
+        (_, None) => tracing::info!(node, %generation, "knows no leader"),
+    }
+}

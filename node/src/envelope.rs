@@ -1,0 +1,201 @@
+//! [`Envelope`]: what nodes say to each other, around what engines say to each other.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use consensus_api::{
+    Frame, Generation, Incarnation, Index, Lane, Membership, Message, MessageError, NodeId, ReadId,
+    SnapshotMark,
+};
+
+/// A message between nodes. The first byte of a frame's head tells which.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Envelope<M> {
+    /// The engine's own; its entries are in the body.
+    Engine(M),
+    /// An entry (in the body) for the leader of this generation, and for nobody else.
+    Forward { generation: Generation },
+    /// A forwarded entry was not taken, and never will be.
+    ForwardRefused { incarnation: Incarnation, sequence: u64, reason: ForwardRefusal },
+    /// Find a read index for me.
+    Read { id: ReadId },
+    /// The index for that read; `None` when it was refused.
+    ReadAnswer { id: ReadId, index: Option<Index> },
+    /// A piece of a snapshot (in the body), which is `total` bytes long.
+    Chunk { mark: SnapshotMark, total: u64, offset: u64 },
+    /// The receiver of that snapshot has it up to `offset`; `offset == total` once it is installed.
+    ChunkTaken { index: Index, offset: u64 },
+}
+
+/// Why a forwarded entry was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum ForwardRefusal {
+    NotLeader = 1,
+    ClockAhead = 2,
+}
+
+impl<M: Message> Envelope<M> {
+    pub(crate) fn lane(&self) -> Lane {
+        match self {
+            Self::Engine(message) => message.lane(),
+            Self::Forward { .. } => Lane::Data,
+            Self::Chunk { .. } => Lane::Bulk,
+            Self::ForwardRefused { .. }
+            | Self::Read { .. }
+            | Self::ReadAnswer { .. }
+            | Self::ChunkTaken { .. } => Lane::Control,
+        }
+    }
+
+    /// The frame that carries this message and `body`, where `out` is working space.
+    pub(crate) fn seal(&self, body: Bytes, out: &mut BytesMut) -> Frame {
+        match self {
+            Self::Engine(message) => {
+                out.put_u8(1);
+                message.encode(out);
+            }
+            Self::Forward { generation } => {
+                out.put_u8(2);
+                put_generation(out, *generation);
+            }
+            Self::ForwardRefused { incarnation, sequence, reason } => {
+                out.put_u8(3);
+                out.put_u64_le(incarnation.0);
+                out.put_u64_le(*sequence);
+                out.put_u8(*reason as u8);
+            }
+            Self::Read { id } => {
+                out.put_u8(4);
+                out.put_u64_le(id.0);
+            }
+            Self::ReadAnswer { id, index } => {
+                out.put_u8(5);
+                out.put_u64_le(id.0);
+                out.put_u8(u8::from(index.is_some()));
+                out.put_u64_le(index.unwrap_or_default().0);
+            }
+            Self::Chunk { mark, total, offset } => {
+                out.put_u8(6);
+                out.put_u64_le(*total);
+                out.put_u64_le(*offset);
+                out.put_u64_le(mark.index.0);
+                put_generation(out, mark.generation);
+                out.put_slice(&mark.membership.encode());
+            }
+            Self::ChunkTaken { index, offset } => {
+                out.put_u8(7);
+                out.put_u64_le(index.0);
+                out.put_u64_le(*offset);
+            }
+        }
+        Frame { head: out.split().freeze(), body }
+    }
+
+    /// Reads a frame's head.
+    pub(crate) fn open(mut head: Bytes) -> Result<Self, MessageError> {
+        let from = &mut head;
+        let envelope = match from.try_get_u8()? {
+            1 => return Ok(Self::Engine(M::decode(head)?)),
+            2 => Self::Forward { generation: get_generation(from)? },
+            3 => Self::ForwardRefused {
+                incarnation: Incarnation(from.try_get_u64_le()?),
+                sequence: from.try_get_u64_le()?,
+                reason: match from.try_get_u8()? {
+                    1 => ForwardRefusal::NotLeader,
+                    2 => ForwardRefusal::ClockAhead,
+                    _ => return Err(MessageError("unknown reason")),
+                },
+            },
+            4 => Self::Read { id: ReadId(from.try_get_u64_le()?) },
+            5 => {
+                let id = ReadId(from.try_get_u64_le()?);
+                let found = from.try_get_u8()? != 0;
+                let index = Index(from.try_get_u64_le()?);
+                Self::ReadAnswer { id, index: found.then_some(index) }
+            }
+            6 => {
+                let (total, offset) = (from.try_get_u64_le()?, from.try_get_u64_le()?);
+                let (index, generation) = (Index(from.try_get_u64_le()?), get_generation(from)?);
+                let membership = Membership::decode(from).map_err(|_| MessageError("not a membership"))?;
+                return Ok(Self::Chunk {
+                    mark: SnapshotMark { index, generation, membership },
+                    total,
+                    offset,
+                });
+            }
+            7 => Self::ChunkTaken { index: Index(from.try_get_u64_le()?), offset: from.try_get_u64_le()? },
+            _ => return Err(MessageError("unknown kind")),
+        };
+        if from.has_remaining() { Err(MessageError("bytes are left over")) } else { Ok(envelope) }
+    }
+}
+
+fn put_generation(out: &mut BytesMut, generation: Generation) {
+    out.put_u64_le(generation.round);
+    out.put_u64_le(generation.node.0);
+}
+
+fn get_generation(from: &mut Bytes) -> Result<Generation, MessageError> {
+    Ok(Generation { round: from.try_get_u64_le()?, node: NodeId(from.try_get_u64_le()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+    struct Word(u8);
+
+    impl Message for Word {
+        fn lane(&self) -> Lane {
+            Lane::Control
+        }
+        fn encode(&self, out: &mut BytesMut) {
+            out.put_u8(self.0);
+        }
+        fn decode(bytes: Bytes) -> Result<Self, MessageError> {
+            bytes.first().copied().map(Word).ok_or(MessageError("it is cut short"))
+        }
+    }
+
+    fn samples() -> Vec<Envelope<Word>> {
+        let generation = Generation::new(7, NodeId(2));
+        let membership = Membership::of_voters([NodeId(1), NodeId(2)]);
+        let mark = SnapshotMark { index: Index(9), generation, membership };
+        vec![
+            Envelope::Engine(Word(5)),
+            Envelope::Forward { generation },
+            Envelope::ForwardRefused {
+                incarnation: Incarnation(1),
+                sequence: 2,
+                reason: ForwardRefusal::ClockAhead,
+            },
+            Envelope::Read { id: ReadId(3) },
+            Envelope::ReadAnswer { id: ReadId(3), index: Some(Index(4)) },
+            Envelope::ReadAnswer { id: ReadId(3), index: None },
+            Envelope::Chunk { mark, total: 10, offset: 5 },
+            Envelope::ChunkTaken { index: Index(1), offset: 6 },
+        ]
+    }
+
+    #[test]
+    fn every_message_comes_back_and_no_part_of_one_does() {
+        for envelope in samples() {
+            let frame = envelope.seal(Bytes::new(), &mut BytesMut::new());
+            assert_eq!(Envelope::open(frame.head.clone()), Ok(envelope));
+            for cut in 0..frame.head.len() {
+                assert!(Envelope::<Word>::open(frame.head.slice(..cut)).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic() {
+        for kind in 0..=255_u8 {
+            for len in 0..64 {
+                let mut bytes = vec![0xff; len];
+                bytes.insert(0, kind);
+                let _ = Envelope::<Word>::open(bytes.into());
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! [`Node`]: the handle of a running node.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use consensus_api::{Error, NodeId, Payload, StateMachine};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use crate::builder::{Builder, NoStorage, NoTransport};
+use crate::driver::Request;
+use crate::replica::NODE_STOPPED;
+use crate::status::Status;
+use crate::ticket::{ProposalTicket, ReadFn, ReadTicket};
+
+/// A running node. Cheap to clone; the node stops when the last clone is dropped, or at [`shutdown`](Self::shutdown).
+///
+/// `D` is the engine that [`builder`](Self::builder) starts with until another is named; it says nothing about the
+/// engine that this node runs.
+pub struct Node<S: StateMachine, D = ()> {
+    shared: Arc<Shared<S>>,
+    default_engine: PhantomData<fn() -> D>,
+}
+
+pub(crate) struct Shared<S: StateMachine> {
+    pub(crate) node: NodeId,
+    pub(crate) requests: mpsc::UnboundedSender<Request<S>>,
+    pub(crate) budget: Arc<Semaphore>,
+    pub(crate) queueing: AtomicUsize,
+    pub(crate) request_bytes_max: usize,
+    pub(crate) command_bytes_max: usize,
+    pub(crate) status: watch::Receiver<Status>,
+}
+
+/// What a read counts for in the budget of requests, in bytes.
+const READ_BYTES: usize = 256;
+/// What a command counts for beyond its own bytes.
+const COMMAND_OVERHEAD_BYTES: usize = 128;
+
+impl<S: StateMachine, D> Node<S, D> {
+    /// Begins a node: the cluster's name, the node's own id, the ids of all founding members (itself included), and its
+    /// state machine. Storage and transport are still to be given.
+    pub fn builder(
+        cluster: impl Into<String>,
+        node: impl Into<NodeId>,
+        members: impl IntoIterator<Item = impl Into<NodeId>>,
+        machine: S,
+    ) -> Builder<S, D, D, NoStorage, NoTransport> {
+        let members = members.into_iter().map(Into::into).collect();
+        Builder::new(cluster.into(), node.into(), members, machine)
+    }
+
+    pub(crate) fn new(shared: Shared<S>) -> Self {
+        Self { shared: Arc::new(shared), default_engine: PhantomData }
+    }
+
+    /// The node's id.
+    pub fn id(&self) -> NodeId {
+        self.shared.node
+    }
+
+    /// Proposes a command; the answer is what this node's state machine gave for it, after the command was committed.
+    /// Works on every node: one that does not lead forwards.
+    ///
+    /// The command is handed over by this call, in the order of calls, unless the node's budget is used up; then it
+    /// waits for its turn when the future is first polled. Dropping the future ends the waiting, not the write.
+    ///
+    /// # Errors
+    /// [`Error`] says whether the command may have been carried out.
+    pub fn propose(
+        &self,
+        command: S::Command,
+    ) -> impl Future<Output = Result<S::Response, Error>> + Send + use<S, D> {
+        let encoded = self.encode(&command);
+        let shared = self.shared.clone();
+        let early = encoded.as_ref().ok().and_then(|command| {
+            let permit = shared.try_budget(cost_of(command))?;
+            Some(shared.hand_over(command.clone(), permit))
+        });
+        async move {
+            let answer = if let Some(answer) = early {
+                answer?
+            } else {
+                let command = encoded?;
+                let permit = shared.budget(cost_of(&command)).await?;
+                shared.hand_over(command, permit)?
+            };
+            drop(shared);
+            answer.await.unwrap_or(Err(Error::OutcomeUnknown { reason: NODE_STOPPED }))
+        }
+    }
+
+    /// As [`propose`](Self::propose), but never waits for room: a node whose budget is used up answers
+    /// [`Error::Busy`].
+    ///
+    /// # Errors
+    /// As [`propose`](Self::propose), and [`Error::Busy`].
+    pub fn try_propose(
+        &self,
+        command: S::Command,
+    ) -> impl Future<Output = Result<S::Response, Error>> + Send + use<S, D> {
+        let busy = Error::Busy { bytes_max: self.shared.request_bytes_max };
+        let handed = self.encode(&command).and_then(|command| {
+            let permit = self.shared.try_budget(cost_of(&command)).ok_or(busy)?;
+            self.shared.hand_over(command, permit)
+        });
+        async move { handed?.await.unwrap_or(Err(Error::OutcomeUnknown { reason: NODE_STOPPED })) }
+    }
+
+    /// Reads the state, linearizably: `read` sees every write that was answered, on whichever node, before this call.
+    /// It runs beside the state machine's work, so it should be short.
+    ///
+    /// # Errors
+    /// [`Error::NoLeader`] when no leader confirmed the read in time, [`Error::Stopped`] when the node has stopped. A
+    /// read changes nothing, so it can be tried again.
+    pub fn read<A, F>(&self, read: F) -> impl Future<Output = Result<A, Error>> + Send + use<S, D, A, F>
+    where
+        A: Send + 'static,
+        F: FnOnce(&S) -> A + Send + 'static,
+    {
+        let shared = self.shared.clone();
+        let (sender, receiver) = oneshot::channel();
+        let read: ReadFn<S> = Box::new(move |state| drop(sender.send(state.map(read))));
+        let early = shared.try_budget(READ_BYTES);
+        let (handed, late) = match early {
+            Some(budget) => (shared.send(Request::Read(ReadTicket { read, budget })), None),
+            None => (Ok(()), Some(read)),
+        };
+        async move {
+            handed?;
+            if let Some(read) = late {
+                let budget = shared.budget(READ_BYTES).await?;
+                shared.send(Request::Read(ReadTicket { read, budget }))?;
+            }
+            receiver.await.unwrap_or_else(|_| Err(shared.stopped()))
+        }
+    }
+
+    /// Where the node stood a moment ago: role and leader at once, positions within a few milliseconds.
+    pub fn status(&self) -> Status {
+        self.shared.status.borrow().clone()
+    }
+
+    /// The status as it changes.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.shared.status.clone()
+    }
+
+    /// Waits until this node knows a leader, itself or another.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] when the node has stopped.
+    pub async fn leader(&self) -> Result<NodeId, Error> {
+        let mut status = self.watch();
+        let settled = status.wait_for(|status| status.leader.is_some() || status.stopped.is_some()).await;
+        settled.ok().and_then(|status| status.leader).ok_or_else(|| self.shared.stopped())
+    }
+
+    /// Stops the node in good order: takes no more requests, finishes those under way (for a while), closes the log,
+    /// and returns once the folder may be opened again. Nothing that was acknowledged is lost; so it would not be by
+    /// killing the process either.
+    pub async fn shutdown(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.shared.requests.send(Request::Stop(done)).is_ok() {
+            let _ = stopped.await;
+        }
+    }
+
+    fn encode(&self, command: &S::Command) -> Result<Bytes, Error> {
+        let mut bytes = BytesMut::new();
+        command.encode(&mut bytes).map_err(|error| Error::Refused { reason: error.to_string() })?;
+        let bytes_max = self.shared.command_bytes_max;
+        if bytes.len() > bytes_max {
+            return Err(Error::TooLarge { bytes: bytes.len(), bytes_max });
+        }
+        Ok(bytes.freeze())
+    }
+}
+
+/// What a command takes of the budget.
+fn cost_of(command: &Bytes) -> usize {
+    command.len() + COMMAND_OVERHEAD_BYTES
+}
+
+impl<S: StateMachine> Shared<S> {
+    /// A share of the budget, if there is room and nobody waits for it.
+    fn try_budget(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if self.queueing.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        self.budget.clone().try_acquire_many_owned(self.share(bytes)).ok()
+    }
+
+    /// A share of the budget, first come, first served.
+    async fn budget(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        self.queueing.fetch_add(1, Ordering::Relaxed);
+        let queueing = Queueing(&self.queueing);
+        let permit = self.budget.clone().acquire_many_owned(self.share(bytes)).await;
+        drop(queueing);
+        permit.map_err(|_| self.stopped())
+    }
+
+    /// A request as large as the whole budget takes all of it, rather than wait for ever.
+    fn share(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes.min(self.request_bytes_max)).unwrap_or(u32::MAX)
+    }
+
+    fn hand_over(
+        &self,
+        command: Bytes,
+        budget: OwnedSemaphorePermit,
+    ) -> Result<oneshot::Receiver<Result<S::Response, Error>>, Error> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Request::Propose { command, ticket: ProposalTicket { answer, budget } })?;
+        Ok(receiver)
+    }
+
+    fn send(&self, request: Request<S>) -> Result<(), Error> {
+        self.requests.send(request).map_err(|_| self.stopped())
+    }
+
+    fn stopped(&self) -> Error {
+        let cause = self.status.borrow().stopped.clone();
+        Error::Stopped { cause: cause.unwrap_or_else(|| "its runtime is gone".into()) }
+    }
+}
+
+/// Counts one who waits for the budget, for as long as it lives.
+struct Queueing<'a>(&'a AtomicUsize);
+
+impl Drop for Queueing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<S: StateMachine, D> Clone for Node<S, D> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), default_engine: PhantomData }
+    }
+}
+
+impl<S: StateMachine, D> fmt::Debug for Node<S, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({})", self.shared.node)
+    }
+}

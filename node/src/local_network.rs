@@ -1,0 +1,187 @@
+//! [`LocalNetwork`]: frames between nodes of one process.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use consensus_api::{Arrival, Frame, Identity, Lane, NodeId, SendError, Transport, TransportError};
+
+/// A network within the process: makes one [`LocalTransport`] per node. Nodes may come, go and come back.
+#[derive(Clone, Debug, Default)]
+pub struct LocalNetwork {
+    mailboxes: Arc<Mutex<BTreeMap<NodeId, Arc<Mailbox>>>>,
+}
+
+/// Bytes that wait in one node's mailbox; more are refused.
+const MAILBOX_BYTES_MAX: usize = 64 << 20;
+/// The largest frame.
+const FRAME_BYTES_MAX: usize = 64 << 20;
+
+impl LocalNetwork {
+    /// A network without nodes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The transport of one node. A node that had one before is cut off from it.
+    pub fn transport(&self, node: impl Into<NodeId>) -> LocalTransport {
+        LocalTransport {
+            node: node.into(),
+            network: self.clone(),
+            inbox: Arc::default(),
+            peers: BTreeMap::new(),
+        }
+    }
+}
+
+/// One node's end of a [`LocalNetwork`].
+#[derive(Debug)]
+pub struct LocalTransport {
+    node: NodeId,
+    network: LocalNetwork,
+    inbox: Arc<Mailbox>,
+    /// Mailboxes looked up before; a closed one is looked up again.
+    peers: BTreeMap<NodeId, Arc<Mailbox>>,
+}
+
+#[derive(Debug, Default)]
+struct Mailbox(Mutex<Mail>);
+
+#[derive(Debug, Default)]
+struct Mail {
+    lanes: [VecDeque<(NodeId, Frame)>; 3],
+    bytes: usize,
+    owner: Option<Identity>,
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is whole before anything can panic.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LocalTransport {
+    fn peer(&mut self, node: NodeId) -> Option<&Arc<Mailbox>> {
+        let known = self.peers.get(&node).is_some_and(|mailbox| !lock(&mailbox.0).closed);
+        if !known {
+            let found = lock(&self.network.mailboxes).get(&node).cloned()?;
+            self.peers.insert(node, found);
+        }
+        self.peers.get(&node)
+    }
+}
+
+impl Transport for LocalTransport {
+    fn attach(&mut self, identity: &Identity) -> Result<(), TransportError> {
+        if identity.node != self.node {
+            let problem = format!("this transport was made for node {}, not {}", self.node, identity.node);
+            return Err(TransportError(problem));
+        }
+        lock(&self.inbox.0).owner = Some(identity.clone());
+        if let Some(old) = lock(&self.network.mailboxes).insert(self.node, self.inbox.clone()) {
+            lock(&old.0).closed = true;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, to: NodeId, lane: Lane, frame: Frame) -> Result<(), SendError> {
+        if frame.len() > FRAME_BYTES_MAX {
+            return Err(SendError::TooLarge);
+        }
+        let from = self.node;
+        let sender = lock(&self.inbox.0).owner.clone();
+        let Some(mailbox) = self.peer(to) else { return Err(SendError::UnknownPeer) };
+        let mut mail = lock(&mailbox.0);
+        let known = |owner: &Identity| {
+            sender.as_ref().is_some_and(|it| it.cluster == owner.cluster && it.engine == owner.engine)
+        };
+        if mail.closed || !mail.owner.as_ref().is_some_and(known) {
+            return Ok(());
+        }
+        if mail.bytes + frame.len() > MAILBOX_BYTES_MAX {
+            return Err(SendError::Full);
+        }
+        mail.bytes += frame.len();
+        mail.lanes[lane as usize].push_back((from, frame));
+        if let Some(waker) = mail.waker.take() {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Arrival> {
+        let mut mail = lock(&self.inbox.0);
+        let next = mail.lanes.iter_mut().find_map(VecDeque::pop_front);
+        let Some((from, frame)) = next else {
+            mail.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        mail.bytes -= frame.len();
+        Poll::Ready(Arrival::Frame { from, frame })
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        FRAME_BYTES_MAX
+    }
+}
+
+impl Drop for LocalTransport {
+    fn drop(&mut self) {
+        let mut mail = lock(&self.inbox.0);
+        mail.closed = true;
+        mail.lanes = Default::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use consensus_api::{ClusterName, EngineName, Incarnation, StoreId};
+
+    use super::*;
+
+    fn attached(network: &LocalNetwork, node: u64, cluster: &str) -> LocalTransport {
+        let mut transport = network.transport(node);
+        let cluster = ClusterName::new(cluster).unwrap();
+        let (node, engine) = (NodeId(node), EngineName("test"));
+        let (store, incarnation) = (StoreId(0), Incarnation(0));
+        transport.attach(&Identity { cluster, node, engine, store, incarnation }).unwrap();
+        transport
+    }
+
+    fn frame(text: &'static str) -> Frame {
+        Frame { head: Bytes::from_static(text.as_bytes()), body: Bytes::new() }
+    }
+
+    fn arrivals(transport: &mut LocalTransport) -> Vec<Bytes> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let next = || match transport.poll_arrival(&mut cx) {
+            Poll::Ready(Arrival::Frame { frame, .. }) => Some(frame.head),
+            _ => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn control_comes_first_and_order_holds_within_a_lane() {
+        let network = LocalNetwork::new();
+        let (mut a, mut b) = (attached(&network, 1, "x"), attached(&network, 2, "x"));
+        for (lane, text) in [(Lane::Data, "1"), (Lane::Bulk, "2"), (Lane::Control, "3"), (Lane::Data, "4")] {
+            a.send(NodeId(2), lane, frame(text)).unwrap();
+        }
+        assert_eq!(arrivals(&mut b), ["3", "1", "4", "2"]);
+    }
+
+    #[test]
+    fn another_cluster_hears_nothing_and_a_restarted_node_is_found_again() {
+        let network = LocalNetwork::new();
+        let (mut a, mut stranger) = (attached(&network, 1, "x"), attached(&network, 2, "y"));
+        a.send(NodeId(2), Lane::Data, frame("1")).unwrap();
+        assert!(arrivals(&mut stranger).is_empty());
+        let mut b = attached(&network, 2, "x");
+        a.send(NodeId(2), Lane::Data, frame("2")).unwrap();
+        assert_eq!(arrivals(&mut b), ["2"]);
+        assert_eq!(a.send(NodeId(3), Lane::Data, frame("3")), Err(SendError::UnknownPeer));
+    }
+}

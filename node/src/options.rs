@@ -1,0 +1,121 @@
+//! [`Options`]: everything about a node that can be set, with its default.
+
+use std::time::Duration;
+
+use consensus_api::{FlowLimits, StartError, Timing};
+
+/// Where the state machine runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ApplyOn {
+    /// On a thread of its own: a slow state machine delays no heartbeat. The default.
+    #[default]
+    Thread,
+    /// On the node's own task. Saves two hand-overs between threads per batch, and makes every heartbeat wait for the
+    /// longest `apply`: for state machines that are quick without exception.
+    Inline,
+}
+
+/// When the node takes a snapshot, and how much log it keeps behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CompactionPolicy {
+    /// A snapshot is taken once this many bytes of log were applied since the last one. 64 MiB by default; 0 means never.
+    pub snapshot_every_bytes: u64,
+    /// A snapshot is taken once this many entries (batches) were applied since the last one. 100,000 by default.
+    pub snapshot_every_entries: u64,
+    /// So many bytes of log are kept behind a snapshot, so that a follower that was away for a moment needs no
+    /// snapshot. 16 MiB by default.
+    pub keep_bytes: u64,
+}
+
+impl Default for CompactionPolicy {
+    fn default() -> Self {
+        Self { snapshot_every_bytes: 64 << 20, snapshot_every_entries: 100_000, keep_bytes: 16 << 20 }
+    }
+}
+
+/// Options of a node. All have defaults that suit a local network and an ordinary disk.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Heartbeats and elections.
+    pub timing: Timing,
+    /// How much may be on its way to a peer.
+    pub flow: FlowLimits,
+    /// How long a request may take, waiting for a leader included. 5 s by default. After it, a proposal that is under
+    /// way ends as [`OutcomeUnknown`](consensus_api::Error::OutcomeUnknown); any other request as
+    /// [`NoLeader`](consensus_api::Error::NoLeader).
+    pub request_deadline: Duration,
+    /// Bytes of requests under way on this node; further ones wait. 64 MiB by default.
+    pub request_bytes_max: usize,
+    /// Bytes of one command. 8 MiB by default; at most the transport's frame, and at most `request_bytes_max`.
+    pub command_bytes_max: usize,
+    /// Bytes of commands that go into one entry, unless a single one is larger. 1 MiB by default.
+    pub entry_bytes_max: usize,
+    /// Bytes of recent entries kept in memory. 64 MiB by default.
+    pub cache_bytes_max: usize,
+    /// Bytes of entries handed to the state machine and not yet applied. 16 MiB by default.
+    pub apply_bytes_max: usize,
+    /// How far a proposing node's wall clock may be ahead of the leader's before its proposals are refused. 10 s by
+    /// default.
+    pub clock_ahead_max: Duration,
+    /// Snapshots and trimming.
+    pub compaction: CompactionPolicy,
+    /// Where the state machine runs.
+    pub apply_on: ApplyOn,
+    /// The source of randomness for election timeouts. Drawn at random by default.
+    pub seed: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timing: Timing::default(),
+            flow: FlowLimits::default(),
+            request_deadline: Duration::from_secs(5),
+            request_bytes_max: 64 << 20,
+            command_bytes_max: 8 << 20,
+            entry_bytes_max: 1 << 20,
+            cache_bytes_max: 64 << 20,
+            apply_bytes_max: 16 << 20,
+            clock_ahead_max: Duration::from_secs(10),
+            compaction: CompactionPolicy::default(),
+            apply_on: ApplyOn::default(),
+            seed: None,
+        }
+    }
+}
+
+impl Options {
+    /// Checks the options on their own and against the transport's largest frame.
+    ///
+    /// # Errors
+    /// [`StartError::Options`] names the field and the remedy.
+    pub fn check(&self, frame_bytes_max: usize) -> Result<(), StartError> {
+        let wrong = |field, problem| Err(StartError::Options { field, problem });
+        self.timing.check()?;
+        if self.flow.inflight_frames_max == 0 {
+            return wrong("flow.inflight_frames_max", "must be at least 1");
+        }
+        if self.request_deadline < self.timing.election_timeout_max {
+            return wrong(
+                "request_deadline",
+                "must not be shorter than election_timeout_max; twice is usual",
+            );
+        }
+        if u32::try_from(self.request_bytes_max).is_err() {
+            return wrong("request_bytes_max", "must be below 4 GiB");
+        }
+        if self.command_bytes_max == 0 || self.command_bytes_max > self.request_bytes_max {
+            return wrong("command_bytes_max", "must lie between 1 and request_bytes_max");
+        }
+        if self.entry_bytes_max.max(self.command_bytes_max) + FRAME_OVERHEAD_BYTES > frame_bytes_max {
+            return wrong("command_bytes_max", "and entry_bytes_max must fit into a frame of the transport");
+        }
+        if self.flow.frame_bytes_max + FRAME_OVERHEAD_BYTES > frame_bytes_max {
+            return wrong("flow.frame_bytes_max", "must fit into a frame of the transport");
+        }
+        Ok(())
+    }
+}
+
+/// Room for a message's head and an entry's header beside the commands.
+const FRAME_OVERHEAD_BYTES: usize = 1024;

@@ -1,0 +1,240 @@
+//! Frames from peers, and what this node asks of them in turn.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use consensus_api::{
+    Engine, Entry, Error, Event, Frame, Generation, Index, LogTime, NodeId, Role, SnapshotMark, Time, record,
+};
+
+use super::outputs::{Chunk, ChunkWrite, LoadPurpose};
+use super::{ApplyWork, Load, OutgoingFrame, Replica};
+use crate::envelope::{Envelope, ForwardRefusal};
+
+impl<E: Engine, P, R> Replica<E, P, R> {
+    pub(super) fn frame(&mut self, now: Time, wall: LogTime, from: NodeId, frame: Frame) {
+        let envelope = match Envelope::open(frame.head) {
+            Ok(envelope) => envelope,
+            Err(error) => return self.note(format!("node {from} sent a frame that makes no sense: {error}")),
+        };
+        match envelope {
+            Envelope::Engine(message) => {
+                if let Some(entries) = self.decode(from, frame.body) {
+                    self.step(now, Event::Message { from, message, entries: &entries });
+                    self.entries = entries;
+                }
+            }
+            Envelope::Forward { generation } => {
+                if let Some(mut entries) = self.decode(from, frame.body) {
+                    for entry in entries.drain(..) {
+                        self.take_forwarded(now, wall, generation, entry);
+                    }
+                    self.entries = entries;
+                }
+            }
+            Envelope::ForwardRefused { incarnation, sequence, reason } => {
+                if incarnation == self.identity.incarnation {
+                    self.forward_refused(sequence, reason);
+                }
+            }
+            Envelope::Read { id } => {
+                let id = self.reads.begin_remote(from, id);
+                self.step(now, Event::Read(id));
+            }
+            Envelope::ReadAnswer { id, index: Some(index) } => self.read_ready(id, index),
+            Envelope::ReadAnswer { id, index: None } => {
+                self.reads.refused(now, id);
+            }
+            Envelope::Chunk { mark, total, offset } => {
+                self.take_chunk(from, Chunk { mark, total, offset, bytes: frame.body });
+            }
+            Envelope::ChunkTaken { index, offset } => self.chunk_taken(now, from, index, offset),
+        }
+    }
+
+    /// The entries in a frame's body. Each is checked; a damaged one voids the frame, as if it had been lost.
+    fn decode(&mut self, from: NodeId, mut body: Bytes) -> Option<Vec<Entry>> {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.clear();
+        while !body.is_empty() {
+            match record::decode(&mut body) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => {
+                    self.note(format!("node {from} sent a damaged entry: {error}"));
+                    return None;
+                }
+            }
+        }
+        Some(entries)
+    }
+
+    /// Takes a proposal that another node forwarded, if this node leads the generation it was meant for.
+    ///
+    /// A frame may come twice or late. A sequence is therefore looked at once: a refusal is only told of a proposal
+    /// that this life of the leader has never taken. If an earlier life led, nobody can tell, and nothing is said.
+    fn take_forwarded(&mut self, now: Time, wall: LogTime, generation: Generation, entry: Entry) {
+        let proposal = entry.proposal;
+        let newest = self.forwarded.entry((proposal.node, proposal.incarnation)).or_insert(0);
+        if proposal.sequence <= *newest {
+            return;
+        }
+        *newest = proposal.sequence;
+        let standing = self.engine.standing();
+        let ahead = Duration::from_millis(entry.time.millis_since(wall));
+        if standing.role == Role::Leader && standing.generation == generation {
+            if ahead > self.options.clock_ahead_max {
+                return self.refuse_forwarded(proposal, ForwardRefusal::ClockAhead);
+            }
+            self.step(now, Event::Propose(entry));
+        } else if self.led.is_some_and(|first| first <= generation) && generation.node == self.identity.node {
+            self.refuse_forwarded(proposal, ForwardRefusal::NotLeader);
+        }
+    }
+
+    fn forward_refused(&mut self, sequence: u64, reason: ForwardRefusal) {
+        match reason {
+            ForwardRefusal::NotLeader => self.proposals.not_taken(sequence),
+            ForwardRefusal::ClockAhead => {
+                let ahead = self.options.clock_ahead_max.as_millis();
+                let reason = format!(
+                    "this node's wall clock is more than {ahead} ms ahead of the leader's; set it right"
+                );
+                self.proposals.refuse(sequence, &Error::Refused { reason }, &mut self.out.failed);
+            }
+        }
+    }
+
+    /// Proposes what is queued: here if this node leads, else through the leader; if none is known, later.
+    pub(super) fn propose_queued(&mut self, now: Time, wall: LogTime) {
+        while !self.proposals.is_idle() && now >= self.forward_not_before {
+            let standing = self.engine.standing();
+            let Some(leader) = standing.leader else { return };
+            let generation = standing.generation;
+            if E::CAPABILITIES.leader && self.proposals.waits_for_earlier(generation) {
+                return;
+            }
+            let Some(entry) = self.proposals.next_entry(wall, generation) else { return };
+            if leader == self.identity.node {
+                self.step(now, Event::Propose(entry));
+                if self.stopped.is_some() || self.engine.standing().generation != generation {
+                    return;
+                }
+            } else {
+                let sequence = entry.proposal.sequence;
+                record::encode(&entry, &mut self.scratch);
+                let body = self.scratch.split().freeze();
+                let envelope = Envelope::Forward { generation };
+                let lane = envelope.lane();
+                let frame = Envelope::<E::Message>::seal(&envelope, body, &mut self.scratch);
+                self.out.frames.push(OutgoingFrame { to: leader, lane, frame, forwards: Some(sequence) });
+            }
+        }
+    }
+
+    /// Asks for the index of all queued reads at once.
+    pub(super) fn begin_reads(&mut self, now: Time) {
+        let standing = self.engine.standing();
+        self.reads.reconsider(now, standing.generation);
+        let Some(leader) = standing.leader else { return };
+        let Some(id) = self.reads.begin(now, standing.generation) else { return };
+        if leader == self.identity.node {
+            self.step(now, Event::Read(id));
+        } else {
+            self.ship(leader, Envelope::Read { id }, Bytes::new());
+        }
+    }
+
+    /// Hands committed and durable entries to the state machine, as far as its budget goes.
+    pub(super) fn feed(&mut self) {
+        let limit = self.commit.min(self.writes.first_undurable().prev());
+        while self.feeding.next() <= limit && self.feeding.has_room() {
+            let next = self.feeding.next();
+            let Some(entry) = self.feeding.take_loaded().or_else(|| self.cache.get(next).cloned()) else {
+                return self.load_for_applying(limit);
+            };
+            self.feeding.hand_over(entry.record_len());
+            let tickets = self.proposals.take(entry.proposal);
+            self.out.apply.push(ApplyWork::Entry { entry, tickets });
+        }
+        if let Some((_, generation)) = self.settling.take_if(|(upto, _)| self.feeding.next() > *upto) {
+            self.proposals.settle(generation);
+        }
+        if self.feeding.snapshot_due() {
+            self.out.apply.push(ApplyWork::Snapshot);
+        }
+    }
+
+    fn load_for_applying(&mut self, limit: Index) {
+        if !self.feeding.loading {
+            self.feeding.loading = true;
+            let range = self.feeding.next()..limit.next();
+            let bytes_max = self.options.flow.frame_bytes_max;
+            let epoch = self.shipping.epoch();
+            self.out.loads.push(Load { purpose: LoadPurpose::Apply, range, bytes_max, epoch });
+        }
+    }
+
+    /// A piece of a snapshot that [`Outputs::chunk_reads`](super::Outputs::chunk_reads) asked for was read; or there is
+    /// none.
+    pub fn chunk_read(&mut self, now: Time, to: NodeId, chunk: Result<Chunk, String>) {
+        match chunk {
+            Ok(chunk) => {
+                if self.transfers.sent(now, to, &chunk) {
+                    let Chunk { mark, total, offset, bytes } = chunk;
+                    self.ship(to, Envelope::Chunk { mark, total, offset }, bytes);
+                }
+            }
+            Err(cause) => {
+                self.note(format!("node {to} needs a snapshot, which cannot be read: {cause}"));
+                if self.transfers.end(to, None) {
+                    self.step(now, Event::SnapshotSent { to, upto: None });
+                }
+            }
+        }
+    }
+
+    fn take_chunk(&mut self, from: NodeId, chunk: Chunk) {
+        if chunk.mark.index <= self.commit {
+            // Had already: told, so that the sender ends.
+            let envelope = Envelope::ChunkTaken { index: chunk.mark.index, offset: chunk.total };
+            return self.ship(from, envelope, Bytes::new());
+        }
+        self.out.chunk_writes.push(ChunkWrite { from, chunk });
+    }
+
+    /// A piece of a peer's snapshot was written: so much of it is there now.
+    pub fn chunk_written(&mut self, from: NodeId, index: Index, offset: u64) {
+        self.ship(from, Envelope::ChunkTaken { index, offset }, Bytes::new());
+    }
+
+    /// A peer's snapshot is there, whole and durable.
+    pub fn snapshot_received(&mut self, now: Time, from: NodeId, mark: SnapshotMark, total: u64) {
+        let index = mark.index;
+        self.step(now, Event::SnapshotReceived { from, mark });
+        self.chunk_written(from, index, total);
+    }
+
+    fn chunk_taken(&mut self, now: Time, from: NodeId, index: Index, offset: u64) {
+        if self.transfers.is_complete(from, index, offset) {
+            self.transfers.end(from, Some(index));
+            self.step(now, Event::SnapshotSent { to: from, upto: Some(index) });
+        } else {
+            self.out.chunk_reads.extend(self.transfers.taken(from, index, offset));
+        }
+    }
+
+    pub(super) fn retry_transfers(&mut self, now: Time) {
+        if self.engine.standing().role != Role::Leader && E::CAPABILITIES.leader {
+            self.transfers.clear();
+        }
+        while let Some(overdue) = self.transfers.overdue(now) {
+            match overdue {
+                Ok(read) => self.out.chunk_reads.push(read),
+                Err(to) => {
+                    self.transfers.end(to, None);
+                    self.step(now, Event::SnapshotSent { to, upto: None });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Carrying out what the engine asks for.
+
+use bytes::Bytes;
+use consensus_api::{
+    After, Effects, Engine, Error, Event, Index, NodeId, Op, Outcome, Outgoing, ProposalId, ReadId, Refusal,
+    Role, SnapshotMark, Time,
+};
+
+use super::reads::Asker;
+use super::{ApplyWork, Replica};
+use crate::envelope::{Envelope, ForwardRefusal};
+
+/// Entries that went out: what the engine hears of before anything else.
+#[derive(Debug)]
+pub(super) struct Shipped {
+    to: NodeId,
+    first: Index,
+    last: Index,
+    bytes: usize,
+}
+
+impl<E: Engine, P, R> Replica<E, P, R> {
+    /// Hands an event to the engine, and carries out what follows.
+    pub(super) fn step(&mut self, now: Time, event: Event<'_, E::Message>) {
+        if self.stopped.is_some() {
+            return;
+        }
+        let mut effects = std::mem::take(&mut self.effects);
+        self.engine.step(now, event, &mut effects);
+        self.carry_out(now, &mut effects);
+        while let Some(Shipped { to, first, last, bytes }) = self.shipped.pop() {
+            self.engine.step(now, Event::Sent { to, first, last, bytes }, &mut effects);
+            self.carry_out(now, &mut effects);
+        }
+        self.effects = effects;
+        if self.led.is_none() {
+            let standing = self.engine.standing();
+            self.led = (standing.role == Role::Leader).then_some(standing.generation);
+        }
+    }
+
+    fn carry_out(&mut self, now: Time, effects: &mut Effects<E::Message>) {
+        self.take_writes(effects);
+        if let Some(mark) = effects.restore.take() {
+            self.take_over(mark);
+        }
+        if effects.committed > self.commit {
+            self.commit = effects.committed;
+        }
+        if effects.settled() > self.settled {
+            self.settled = effects.settled();
+            self.settling = Some((self.commit, self.settled));
+        }
+        for (proposal, outcome) in effects.proposals.drain(..) {
+            self.proposal_outcome(proposal, outcome);
+        }
+        for (id, index) in effects.reads.drain(..) {
+            self.read_outcome(now, id, index);
+        }
+        for outgoing in effects.sends.drain(..) {
+            self.send(outgoing);
+        }
+        for to in effects.snapshots_needed.drain(..) {
+            self.out.chunk_reads.extend(self.transfers.begin(to));
+        }
+        if let Some(cause) = effects.fatal.take() {
+            self.stop(cause);
+        }
+        effects.clear();
+    }
+
+    fn take_writes(&mut self, effects: &mut Effects<E::Message>) {
+        let Some((seq, batch)) = effects.take_batch() else { return };
+        for op in batch.ops() {
+            match op {
+                Op::Put(entry) => {
+                    self.shipping.put(entry.index);
+                    self.writes.put(seq, entry.index);
+                    self.cache.put(entry.clone());
+                }
+                Op::TruncateFrom(from) => {
+                    assert!(*from > self.commit, "what is committed is never truncated");
+                    self.shipping.truncated();
+                    self.cache.truncate_from(*from);
+                }
+                Op::Compact { upto, .. } => self.cache.compact(*upto),
+                Op::HardState(_) | Op::SnapshotMark(_) | Op::Watermark(_) => {}
+            }
+        }
+        self.writes.queue(seq, batch);
+    }
+
+    /// A peer's snapshot takes the place of everything up to its index.
+    fn take_over(&mut self, mark: SnapshotMark) {
+        // What was proposed under its generation or before may be in it, and then is never seen on its own.
+        self.proposals.swallow(mark.generation, &mut self.out.failed);
+        self.commit = self.commit.max(mark.index);
+        self.snapshot = self.snapshot.max(mark.index);
+        self.feeding.skip_to(mark.index);
+        self.out.apply.push(ApplyWork::Restore(mark));
+    }
+
+    fn proposal_outcome(&mut self, proposal: ProposalId, outcome: Outcome) {
+        if self.proposals.are_ours(proposal) {
+            let sequence = proposal.sequence;
+            match outcome {
+                Outcome::Accepted(generation) => self.proposals.accepted(sequence, generation),
+                Outcome::Refused(Refusal::NotLeader) => self.proposals.not_taken(sequence),
+                Outcome::Refused(refusal) => {
+                    let error = Error::Refused { reason: refusal.to_string() };
+                    self.proposals.refuse(sequence, &error, &mut self.out.failed);
+                }
+                Outcome::Unknown => {
+                    let reason = super::proposals::TIMED_OUT;
+                    self.proposals.unknown(sequence, reason, &mut self.out.failed);
+                }
+            }
+        } else if matches!(outcome, Outcome::Refused(_)) {
+            self.refuse_forwarded(proposal, ForwardRefusal::NotLeader);
+        }
+    }
+
+    /// Tells the node that forwarded a proposal that it was not taken, and never will be.
+    pub(super) fn refuse_forwarded(&mut self, proposal: ProposalId, reason: ForwardRefusal) {
+        let ProposalId { node, incarnation, sequence } = proposal;
+        self.ship(node, Envelope::ForwardRefused { incarnation, sequence, reason }, Bytes::new());
+    }
+
+    fn read_outcome(&mut self, now: Time, id: ReadId, index: Result<Index, Refusal>) {
+        match index {
+            Ok(index) => self.read_ready(id, index),
+            Err(_) => {
+                if let Some((node, id)) = self.reads.refused(now, id) {
+                    self.ship(node, Envelope::ReadAnswer { id, index: None }, Bytes::new());
+                }
+            }
+        }
+    }
+
+    /// The index of a read is known.
+    pub(super) fn read_ready(&mut self, id: ReadId, index: Index) {
+        match self.reads.finish(id) {
+            Some(Asker::Local(tickets)) => self.out.reads.push((index, tickets)),
+            Some(Asker::Remote(node, id)) => {
+                self.ship(node, Envelope::ReadAnswer { id, index: Some(index) }, Bytes::new());
+            }
+            None => {}
+        }
+    }
+
+    fn send(&mut self, outgoing: Outgoing<E::Message>) {
+        let to = outgoing.to;
+        debug_assert_ne!(to, self.identity.node, "an engine does not write to itself");
+        match (outgoing.after, outgoing.entries) {
+            (After::Durable(seq), None) if !self.writes.is_durable(seq) => self.writes.hold(seq, outgoing),
+            (_, None) => self.ship(to, Envelope::Engine(outgoing.message), Bytes::new()),
+            (_, Some(range)) => match self.shipping.fill(to, range, &self.cache) {
+                Ok(block) => {
+                    let (first, last, bytes) = (block.first, block.last, block.body.len());
+                    self.ship(to, Envelope::Engine(outgoing.message), block.body);
+                    self.shipped.push(Shipped { to, first, last, bytes });
+                }
+                Err(load) => self.out.loads.extend(load),
+            },
+        }
+    }
+}

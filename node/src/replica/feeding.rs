@@ -1,0 +1,175 @@
+//! [`Feeding`]: committed entries on their way to the state machine, and when a snapshot is due.
+
+use std::collections::VecDeque;
+
+use consensus_api::{Entry, Index};
+
+use crate::options::CompactionPolicy;
+
+/// What the state machine was given, and what it has done.
+#[derive(Debug)]
+pub(super) struct Feeding {
+    policy: CompactionPolicy,
+    bytes_max: usize,
+    /// The next entry to hand over.
+    next: Index,
+    applied: Index,
+    /// Entries handed over and not applied yet, with their bytes.
+    under_way: VecDeque<(Index, usize)>,
+    bytes_under_way: usize,
+    /// Entries read from disk, from `next` on.
+    loaded: VecDeque<Entry>,
+    pub(super) loading: bool,
+    /// Log applied since the newest snapshot.
+    bytes_since: u64,
+    entries_since: u64,
+    snapshotting: bool,
+    /// Where, in bytes of log, recent entries stand: one point per `POINT_BYTES`. Tells how far back to keep.
+    points: VecDeque<(Index, u64)>,
+    bytes_total: u64,
+}
+
+/// The distance between two points of the log whose place is remembered.
+const POINT_BYTES: u64 = 256 << 10;
+
+impl Feeding {
+    pub(super) fn new(policy: CompactionPolicy, bytes_max: usize, applied: Index) -> Self {
+        Self {
+            policy,
+            bytes_max,
+            next: applied.next(),
+            applied,
+            under_way: VecDeque::new(),
+            bytes_under_way: 0,
+            loaded: VecDeque::new(),
+            loading: false,
+            bytes_since: 0,
+            entries_since: 0,
+            snapshotting: false,
+            points: VecDeque::new(),
+            bytes_total: 0,
+        }
+    }
+
+    pub(super) const fn next(&self) -> Index {
+        self.next
+    }
+
+    pub(super) const fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// Entries were read from disk, from `first` on.
+    pub(super) fn load(&mut self, first: Index, entries: Vec<Entry>) {
+        self.loading = false;
+        if first == self.next {
+            self.loaded = entries.into();
+        }
+    }
+
+    /// Entry `next`, if it was read from disk.
+    pub(super) fn take_loaded(&mut self) -> Option<Entry> {
+        self.loaded.pop_front().filter(|entry| entry.index == self.next)
+    }
+
+    /// Whether the state machine can be given more.
+    pub(super) const fn has_room(&self) -> bool {
+        self.bytes_under_way < self.bytes_max
+    }
+
+    /// Entry `next` is handed over.
+    pub(super) fn hand_over(&mut self, bytes: usize) {
+        self.under_way.push_back((self.next, bytes));
+        self.bytes_under_way += bytes;
+        self.bytes_total += bytes as u64;
+        self.bytes_since += bytes as u64;
+        self.entries_since += 1;
+        if self.points.back().is_none_or(|(_, at)| self.bytes_total - at >= POINT_BYTES) {
+            self.points.push_back((self.next, self.bytes_total));
+            let reach = self.policy.keep_bytes + self.policy.snapshot_every_bytes;
+            while self.points.front().is_some_and(|(_, at)| self.bytes_total - at > reach) {
+                self.points.pop_front();
+            }
+        }
+        self.next = self.next.next();
+    }
+
+    /// The state machine has applied everything up to here.
+    pub(super) fn applied_upto(&mut self, index: Index) {
+        while self.under_way.front().is_some_and(|(handed, _)| *handed <= index) {
+            self.bytes_under_way -= self.under_way.pop_front().map_or(0, |(_, bytes)| bytes);
+        }
+        self.applied = self.applied.max(index);
+    }
+
+    /// A snapshot takes the place of everything up to `index`.
+    pub(super) fn skip_to(&mut self, index: Index) {
+        self.next = index.next();
+        self.loaded.clear();
+        self.bytes_since = 0;
+        self.entries_since = 0;
+    }
+
+    /// Whether a snapshot is due. It then counts as being taken.
+    pub(super) fn snapshot_due(&mut self) -> bool {
+        let due = !self.snapshotting
+            && self.policy.snapshot_every_bytes > 0
+            && (self.bytes_since >= self.policy.snapshot_every_bytes
+                || self.entries_since >= self.policy.snapshot_every_entries);
+        if due {
+            self.snapshotting = true;
+            self.bytes_since = 0;
+            self.entries_since = 0;
+        }
+        due
+    }
+
+    /// A snapshot was taken, or failed.
+    pub(super) fn snapshot_ended(&mut self) {
+        self.snapshotting = false;
+    }
+
+    /// The first entry to keep behind a snapshot that covers the log up to `index`.
+    pub(super) fn keep_from(&self, index: Index) -> Index {
+        let upto = self.points.partition_point(|(at, _)| *at <= index);
+        let Some((_, end)) = upto.checked_sub(1).map(|last| self.points[last]) else { return index.next() };
+        let kept = self.points.range(..upto).find(|(_, at)| end - at <= self.policy.keep_bytes);
+        kept.map_or(index.next(), |(first, _)| *first).min(index.next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_due_after_so_many_bytes_and_keeps_a_tail_behind_it() {
+        let policy = CompactionPolicy {
+            snapshot_every_bytes: 8 << 20,
+            snapshot_every_entries: u64::MAX,
+            keep_bytes: 2 << 20,
+        };
+        let mut feeding = Feeding::new(policy, usize::MAX, Index::ZERO);
+        (1..=7).for_each(|_| feeding.hand_over(1 << 20));
+        assert!(!feeding.snapshot_due());
+        feeding.hand_over(1 << 20);
+        assert!(feeding.snapshot_due());
+        assert!(!feeding.snapshot_due(), "one at a time");
+        assert_eq!(feeding.keep_from(Index(8)), Index(6));
+        feeding.snapshot_ended();
+        assert!(!feeding.snapshot_due(), "counting begins anew");
+    }
+
+    #[test]
+    fn the_state_machine_is_given_no_more_than_its_budget() {
+        let mut feeding = Feeding::new(CompactionPolicy::default(), 100, Index(4));
+        assert_eq!(feeding.next(), Index(5));
+        feeding.hand_over(60);
+        assert!(feeding.has_room());
+        feeding.hand_over(60);
+        assert!(!feeding.has_room());
+        feeding.applied_upto(Index(5));
+        assert!(feeding.has_room());
+        assert_eq!(feeding.applied(), Index(5));
+    }
+}

@@ -1,0 +1,379 @@
+//! [`Replica`]: an engine and all that is the same for every engine, as one synchronous state machine.
+//!
+//! It owns the engine, the recent log, the waiting lists and the order in which things become durable. What happens
+//! goes in by method calls; what is to be done comes out as [`Outputs`]. It has no clock, no I/O and no tasks, so a
+//! driver runs it on a real machine and a simulator runs it on an imagined one.
+
+mod arrivals;
+mod durability;
+mod effects;
+mod feeding;
+mod outputs;
+mod proposals;
+mod reads;
+mod shipping;
+mod transfers;
+mod waiting_list;
+
+use bytes::{Bytes, BytesMut};
+use consensus_api::{
+    Arrival, Effects, Engine, Entry, Error, Event, Frame, Generation, Identity, Incarnation, Index, LogTime,
+    Membership, NodeId, Op, Outline, Recovered, SendError, Setup, SnapshotMark, Standing, StartError,
+    StorageError, Time, WriteSeq,
+};
+
+pub use outputs::{ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs};
+
+use self::durability::Durability;
+use self::feeding::Feeding;
+pub(crate) use self::proposals::NODE_STOPPED;
+use self::proposals::Proposals;
+use self::reads::Reads;
+use self::shipping::Shipping;
+use self::transfers::Transfers;
+use crate::cache::Cache;
+use crate::envelope::Envelope;
+use crate::options::Options;
+
+/// One member of a cluster, as a synchronous state machine. See the [module](self).
+///
+/// After any number of calls comes [`advance`](Self::advance), then the [`Outputs`] are carried out. Nothing leaves
+/// before: what queued in the meantime goes together.
+#[derive(Debug)]
+pub struct Replica<E: Engine, P, R> {
+    identity: Identity,
+    options: Options,
+    engine: E,
+    effects: Effects<E::Message>,
+    commit: Index,
+    cache: Cache,
+    writes: Durability<E::Message>,
+    shipping: Shipping,
+    feeding: Feeding,
+    proposals: Proposals<P>,
+    reads: Reads<R>,
+    transfers: Transfers,
+    forwarded: ForwardedBy,
+    /// The first generation this node led in this life.
+    led: Option<Generation>,
+    settled: Generation,
+    /// What is settled once everything up to the index is handed to the state machine.
+    settling: Option<(Index, Generation)>,
+    /// Forwarding pauses until then, because the way to the leader was full.
+    forward_not_before: Time,
+    snapshot: Index,
+    notes: Vec<String>,
+    stopped: Option<String>,
+    entries: Vec<Entry>,
+    scratch: BytesMut,
+    shipped: Vec<effects::Shipped>,
+    out: Outputs<P, R>,
+}
+
+/// The proposals that others forwarded to this node, by who and in which life: the newest sequence of each. A copy of
+/// a forwarded proposal is thereby never taken twice.
+type ForwardedBy = std::collections::BTreeMap<(NodeId, Incarnation), u64>;
+
+/// What a replica starts from besides its storage.
+#[derive(Debug)]
+pub struct Start<O> {
+    /// Who it is.
+    pub identity: Identity,
+    /// The membership to found the cluster with. Once the log holds one, that counts.
+    pub founders: Membership,
+    /// The newest snapshot, which the state machine was restored from.
+    pub snapshot: Option<SnapshotMark>,
+    /// The start of time.
+    pub now: Time,
+    /// The source of randomness.
+    pub seed: u64,
+    /// Options of the node.
+    pub options: Options,
+    /// Options of the engine.
+    pub engine: O,
+}
+
+const NOTES_MAX: usize = 32;
+
+impl<E: Engine, P, R> Replica<E, P, R> {
+    /// A replica as of what its storage holds.
+    ///
+    /// # Errors
+    /// [`StartError`] when the log and the snapshot, or the options, do not fit together.
+    pub fn recover(start: Start<E::Options>, recovered: Recovered) -> Result<Self, StartError> {
+        let Start { identity, founders, snapshot, now, seed, options, engine } = start;
+        let Recovered { mut outline, mut notes, .. } = recovered;
+        let mut effects = Effects::new();
+        found(&mut outline, &founders, &mut effects);
+        note_membership(&outline, &founders, &mut notes);
+        let marked = outline.snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
+        let restored = snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
+        if restored < marked {
+            let problem = format!(
+                "it continues a snapshot of entry {marked}, but the newest there is of {restored}; restore the snapshot file, or remove this node and add it again with an empty folder"
+            );
+            return Err(StartError::Log { node: identity.node, problem });
+        }
+        let setup = Setup {
+            node: identity.node,
+            founders,
+            now,
+            seed,
+            timing: options.timing,
+            flow: options.flow,
+            options: engine,
+        };
+        let engine = E::recover(setup, &outline)?;
+        let retry_after = options.timing.election_timeout_min;
+        let mut replica = Self {
+            commit: engine.standing().commit.max(restored),
+            cache: Cache::new(options.cache_bytes_max),
+            writes: Durability::new(),
+            shipping: Shipping::default(),
+            feeding: Feeding::new(options.compaction, options.apply_bytes_max, restored),
+            proposals: Proposals::new(identity.clone(), options.request_deadline, options.entry_bytes_max),
+            reads: Reads::new(options.request_deadline, retry_after / 2),
+            transfers: Transfers::new(retry_after * 2),
+            forwarded: ForwardedBy::new(),
+            led: None,
+            settled: Generation::ZERO,
+            settling: None,
+            forward_not_before: Time::ZERO,
+            snapshot: restored,
+            notes,
+            stopped: None,
+            entries: Vec::new(),
+            scratch: BytesMut::new(),
+            shipped: Vec::new(),
+            out: Outputs::default(),
+            identity,
+            options,
+            engine,
+            effects,
+        };
+        if let Some(mark) = snapshot.filter(|mark| mark.index > marked) {
+            // The snapshot was finished, but the node stopped before the log said so.
+            replica.step(now, Event::SnapshotReceived { from: replica.identity.node, mark });
+            // The state machine holds it already.
+            replica.out.apply.clear();
+        }
+        replica.step(now, Event::Applied(restored));
+        Ok(replica)
+    }
+
+    /// Takes a command for proposing.
+    pub fn propose(&mut self, now: Time, command: Bytes, ticket: P) {
+        self.proposals.push(now, command, ticket);
+    }
+
+    /// Takes a linearizable read.
+    pub fn read(&mut self, now: Time, ticket: R) {
+        self.reads.push(now, ticket);
+    }
+
+    /// Everything written up to that number is durable.
+    pub fn durable(&mut self, now: Time, seq: WriteSeq) {
+        self.writes.durable(seq);
+        while let Some(held) = self.writes.release() {
+            if self.engine.still_true(&held.message) {
+                self.ship(held.to, Envelope::Engine(held.message), Bytes::new());
+            }
+        }
+        self.step(now, Event::Durable(seq));
+    }
+
+    /// The state machine has applied everything up to here.
+    pub fn applied(&mut self, now: Time, index: Index) {
+        self.feeding.applied_upto(index);
+        self.step(now, Event::Applied(self.feeding.applied()));
+    }
+
+    /// What [`Outputs::loads`] asked for was read, or could not be.
+    pub fn loaded(&mut self, now: Time, load: &Load, entries: Result<Vec<Entry>, StorageError>) {
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.stop(format!("the log cannot be read: {error}")),
+        };
+        match load.purpose {
+            LoadPurpose::Peer(to) => {
+                self.shipping.loaded(to, load.epoch, entries);
+                self.step(now, Event::Loaded { to });
+            }
+            LoadPurpose::Apply => {
+                let first = load.range.start;
+                if first == self.feeding.next() && entries.first().is_none_or(|entry| entry.index != first) {
+                    return self.stop(format!("the log lacks entry {first}, which is committed"));
+                }
+                self.feeding.load(first, entries);
+            }
+        }
+    }
+
+    /// The snapshot that [`ApplyWork::Snapshot`] asked for is durable, or could not be taken.
+    pub fn snapshot_taken(&mut self, now: Time, mark: Result<SnapshotMark, String>) {
+        self.feeding.snapshot_ended();
+        match mark {
+            Ok(mark) => {
+                self.snapshot = self.snapshot.max(mark.index);
+                let keep_from = self.feeding.keep_from(mark.index);
+                self.step(now, Event::SnapshotTaken { mark, keep_from });
+            }
+            Err(cause) => self.note(format!("a snapshot could not be taken, the log grows on: {cause}")),
+        }
+    }
+
+    /// Carries on after other calls: timers, queued proposals and reads, the next write, the next entries to apply.
+    /// `wall` is the wall clock, which proposals are stamped with.
+    pub fn advance(&mut self, now: Time, wall: LogTime) {
+        if self.stopped.is_some() {
+            return;
+        }
+        if now >= self.engine.deadline() {
+            self.step(now, Event::Tick);
+        }
+        self.propose_queued(now, wall);
+        self.begin_reads(now);
+        self.retry_transfers(now);
+        self.feed();
+        self.proposals.expire(now, &mut self.out.failed);
+        self.reads.expire(now, &mut self.out.failed_reads);
+        if self.out.write.is_none() {
+            self.out.write = self.writes.next_write();
+        }
+        self.cache.shrink(self.writes.first_undurable().min(self.feeding.next()));
+    }
+
+    /// What is to be done. The driver empties it.
+    pub fn outputs(&mut self) -> &mut Outputs<P, R> {
+        &mut self.out
+    }
+
+    /// When to call [`advance`](Self::advance) again if nothing happens before.
+    pub fn deadline(&self) -> Time {
+        let paused = if self.proposals.is_idle() { Time::MAX } else { self.forward_not_before };
+        let paused = if paused == Time::ZERO { Time::MAX } else { paused };
+        self.engine
+            .deadline()
+            .min(self.proposals.next_expiry())
+            .min(self.reads.next_deadline())
+            .min(self.transfers.next_deadline())
+            .min(paused)
+    }
+
+    /// Stops: nothing more is accepted, written or sent. Whoever waits is told.
+    pub fn stop(&mut self, cause: String) {
+        if self.stopped.is_none() {
+            let error = Error::Stopped { cause: cause.as_str().into() };
+            self.proposals.fail_queued(&error, &mut self.out.failed);
+            self.proposals.fail_waiting(&mut self.out.failed);
+            self.reads.fail(&error, &mut self.out.failed_reads);
+            self.stopped = Some(cause);
+        }
+    }
+
+    /// Refuses what has not been proposed yet, before an orderly stop. What is under way goes on.
+    pub fn refuse_queued(&mut self, cause: &str) {
+        let error = Error::Stopped { cause: cause.into() };
+        self.proposals.fail_queued(&error, &mut self.out.failed);
+        self.reads.fail(&error, &mut self.out.failed_reads);
+    }
+
+    /// Whether nothing is under way that anyone waits for.
+    pub fn is_quiet(&self) -> bool {
+        self.proposals.is_empty() && self.reads.is_empty() && self.writes.is_idle()
+    }
+
+    /// Why the replica has stopped, if it has.
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
+
+    /// Who this is.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The engine, for looking at.
+    pub const fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// Where the engine stands.
+    pub fn standing(&self) -> Standing {
+        self.engine.standing()
+    }
+
+    /// Everything up to here is applied.
+    pub const fn applied_index(&self) -> Index {
+        self.feeding.applied()
+    }
+
+    /// The last entry covered by the newest snapshot.
+    pub const fn snapshot_index(&self) -> Index {
+        self.snapshot
+    }
+
+    /// What an operator should know, the newest last.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// A frame from [`Outputs::frames`] was not taken by the transport.
+    pub fn not_sent(&mut self, now: Time, to: NodeId, forwards: Option<u64>, error: SendError) {
+        if let Some(sequence) = forwards {
+            self.proposals.not_taken(sequence);
+            self.forward_not_before = now + self.options.timing.heartbeat / 10;
+        } else if error == SendError::Full {
+            self.step(now, Event::Unreachable(to));
+        }
+    }
+
+    /// Reports what the transport reports.
+    pub fn arrival(&mut self, now: Time, wall: LogTime, arrival: Arrival) {
+        match arrival {
+            Arrival::Frame { from, frame } => self.frame(now, wall, from, frame),
+            Arrival::Connected(peer) => self.step(now, Event::Connected(peer)),
+            Arrival::Unreachable(peer) => self.step(now, Event::Unreachable(peer)),
+            Arrival::Refused { reason, .. } => self.note(reason),
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        tracing::warn!(node = self.identity.node.0, "{note}");
+        if self.notes.len() == NOTES_MAX {
+            self.notes.remove(0);
+        }
+        self.notes.push(note);
+    }
+
+    fn ship(&mut self, to: NodeId, envelope: Envelope<E::Message>, body: Bytes) {
+        let lane = envelope.lane();
+        let frame: Frame = envelope.seal(body, &mut self.scratch);
+        self.out.frames.push(OutgoingFrame { to, lane, frame, forwards: None });
+    }
+}
+
+/// A new log begins with the founding membership, at index 0: from then on the log says who takes part.
+fn found<M>(outline: &mut Outline, founders: &Membership, effects: &mut Effects<M>) {
+    if outline.snapshot.is_none() {
+        let mark = SnapshotMark { membership: founders.clone(), ..SnapshotMark::default() };
+        effects.write(Op::SnapshotMark(mark.clone()));
+        outline.snapshot = Some(mark);
+    }
+}
+
+fn note_membership(outline: &Outline, founders: &Membership, notes: &mut Vec<String>) {
+    let newest = outline.memberships().last().and_then(|entry| Membership::decode(&entry.body).ok());
+    let in_log = newest.or_else(|| outline.snapshot.as_ref().map(|mark| mark.membership.clone()));
+    if let Some(in_log) = in_log.filter(|in_log| in_log != founders) {
+        let ids = |membership: &Membership| {
+            membership.members().map(|node| node.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        notes.push(format!(
+            "the members given ({}) differ from those in the log ({}); the log counts",
+            ids(founders),
+            ids(&in_log)
+        ));
+    }
+}

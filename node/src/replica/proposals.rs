@@ -1,0 +1,228 @@
+//! [`Proposals`]: commands that wait to be proposed, and entries that wait to be applied.
+//!
+//! *Patterns of Distributed Systems*, "Request Waiting List" and "Request Batch". An entry waits under the name its
+//! node gave it, never under an index: at that index another node's entry may end up.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use consensus_api::{Commands, Entry, EntryKind, Error, Generation, Identity, LogTime, ProposalId, Time};
+
+use super::waiting_list::WaitingList;
+
+/// The proposals of one node.
+#[derive(Debug)]
+pub(super) struct Proposals<P> {
+    identity: Identity,
+    deadline: Duration,
+    entry_bytes_max: usize,
+    sequence: u64,
+    queue: VecDeque<Queued<P>>,
+    queue_bytes: usize,
+    /// Entries that were refused, by the sequence they had: they go again before anything queued since.
+    again: WaitingList<u64, Waiting<P>>,
+    waiting: WaitingList<u64, Waiting<P>>,
+    /// Nothing expires before this.
+    next_expiry: Time,
+    body: BytesMut,
+}
+
+#[derive(Debug)]
+struct Queued<P> {
+    command: Bytes,
+    ticket: P,
+    deadline: Time,
+}
+
+/// A batch of commands on its way through the cluster.
+#[derive(Debug)]
+struct Waiting<P> {
+    /// The leadership it was handed to.
+    generation: Generation,
+    body: Bytes,
+    tickets: Vec<P>,
+    deadline: Time,
+}
+
+/// Why what was under way has no known outcome.
+pub(super) const TIMED_OUT: &str = "no answer came before the request's deadline";
+pub(super) const IN_SNAPSHOT: &str = "the node took over a snapshot that may contain it";
+pub(crate) const NODE_STOPPED: &str = "the node stopped while the request was under way";
+
+impl<P> Proposals<P> {
+    pub(super) fn new(identity: Identity, deadline: Duration, entry_bytes_max: usize) -> Self {
+        Self {
+            identity,
+            deadline,
+            entry_bytes_max,
+            sequence: 0,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            again: WaitingList::new(),
+            waiting: WaitingList::new(),
+            next_expiry: Time::MAX,
+            body: BytesMut::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, now: Time, command: Bytes, ticket: P) {
+        let deadline = now + self.deadline;
+        self.next_expiry = self.next_expiry.min(deadline);
+        self.queue_bytes += command.len();
+        self.queue.push_back(Queued { command, ticket, deadline });
+    }
+
+    /// Whether there is anything to propose.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.again.is_empty()
+    }
+
+    /// Whether nothing is queued and nothing under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_idle() && self.waiting.is_empty()
+    }
+
+    /// Whether something waits that was handed to an earlier leadership. Until its fate is known, proposing anything
+    /// else could put the later before the earlier.
+    pub(super) fn waits_for_earlier(&self, generation: Generation) -> bool {
+        self.waiting.values().any(|waiting| waiting.generation < generation)
+    }
+
+    /// The next entry to propose, which from now on waits for its answer. `None` when there is nothing.
+    pub(super) fn next_entry(&mut self, wall: LogTime, generation: Generation) -> Option<Entry> {
+        let mut waiting = match self.again.pop_first() {
+            Some(waiting) => waiting,
+            None => self.next_batch()?,
+        };
+        waiting.generation = generation;
+        self.sequence += 1;
+        let proposal = ProposalId {
+            node: self.identity.node,
+            incarnation: self.identity.incarnation,
+            sequence: self.sequence,
+        };
+        let count = waiting.tickets.len() as u32;
+        let entry = Entry::new(EntryKind::Commands, count, proposal, wall, waiting.body.clone());
+        self.next_expiry = self.next_expiry.min(waiting.deadline);
+        self.waiting.insert(self.sequence, waiting);
+        Some(entry)
+    }
+
+    fn next_batch(&mut self) -> Option<Waiting<P>> {
+        let deadline = self.queue.front()?.deadline;
+        let upto = self.queue_bytes.min(self.entry_bytes_max) + 4 * self.queue.len().min(4096);
+        self.body.reserve(upto);
+        let mut tickets = Vec::with_capacity(self.queue.len());
+        while let Some(next) = self.queue.front() {
+            let full = self.body.len() + next.command.len() + 4 > self.entry_bytes_max;
+            // The handle has checked the size of every command, so this only ever ends a batch.
+            if (full && !tickets.is_empty()) || Commands::push(&mut self.body, &next.command).is_err() {
+                break;
+            }
+            self.queue_bytes -= next.command.len();
+            tickets.extend(self.queue.pop_front().map(|queued| queued.ticket));
+        }
+        let body = self.body.split().freeze();
+        Some(Waiting { generation: Generation::ZERO, body, tickets, deadline })
+    }
+
+    /// Whether this node, in this life, gave that name.
+    pub(super) fn are_ours(&self, proposal: ProposalId) -> bool {
+        proposal.node == self.identity.node && proposal.incarnation == self.identity.incarnation
+    }
+
+    /// The entry of that name is about to be applied: who waits for its commands.
+    pub(super) fn take(&mut self, proposal: ProposalId) -> Vec<P> {
+        if !self.are_ours(proposal) {
+            return Vec::new();
+        }
+        self.waiting.remove(proposal.sequence).map(|waiting| waiting.tickets).unwrap_or_default()
+    }
+
+    /// The entry of that sequence was accepted under this generation.
+    pub(super) fn accepted(&mut self, sequence: u64, generation: Generation) {
+        if let Some(waiting) = self.waiting.get_mut(sequence) {
+            waiting.generation = generation;
+        }
+    }
+
+    /// The entry of that sequence did not happen: it goes again.
+    pub(super) fn not_taken(&mut self, sequence: u64) {
+        if let Some(waiting) = self.waiting.remove(sequence) {
+            self.again.insert(sequence, waiting);
+        }
+    }
+
+    /// Nothing handed to a leadership before this one can happen any more: it goes again.
+    pub(super) fn settle(&mut self, generation: Generation) {
+        for (sequence, waiting) in self.waiting.take_where(|waiting| waiting.generation < generation) {
+            self.again.insert(sequence, waiting);
+        }
+    }
+
+    /// What was handed to this leadership or an earlier one may be contained in a snapshot: nobody can tell.
+    pub(super) fn swallow(&mut self, generation: Generation, failed: &mut Vec<(P, Error)>) {
+        let unknown = Error::OutcomeUnknown { reason: IN_SNAPSHOT };
+        for (_, waiting) in self.waiting.take_where(|waiting| waiting.generation <= generation) {
+            failed.extend(waiting.tickets.into_iter().map(|ticket| (ticket, unknown.clone())));
+        }
+    }
+
+    /// Ends the entry of that sequence without its outcome known.
+    pub(super) fn unknown(&mut self, sequence: u64, reason: &'static str, failed: &mut Vec<(P, Error)>) {
+        if let Some(waiting) = self.waiting.remove(sequence) {
+            failed
+                .extend(waiting.tickets.into_iter().map(|ticket| (ticket, Error::OutcomeUnknown { reason })));
+        }
+    }
+
+    /// Ends an entry with this error. It did not happen.
+    pub(super) fn refuse(&mut self, sequence: u64, error: &Error, failed: &mut Vec<(P, Error)>) {
+        if let Some(waiting) = self.waiting.remove(sequence) {
+            failed.extend(waiting.tickets.into_iter().map(|ticket| (ticket, error.clone())));
+        }
+    }
+
+    pub(super) fn next_expiry(&self) -> Time {
+        self.next_expiry
+    }
+
+    /// Ends what has reached its deadline.
+    pub(super) fn expire(&mut self, now: Time, failed: &mut Vec<(P, Error)>) {
+        if now < self.next_expiry {
+            return;
+        }
+        let unknown = Error::OutcomeUnknown { reason: TIMED_OUT };
+        let no_leader = Error::NoLeader { waited: self.deadline };
+        for (_, late) in self.waiting.take_where(|waiting| waiting.deadline <= now) {
+            failed.extend(late.tickets.into_iter().map(|ticket| (ticket, unknown.clone())));
+        }
+        for (_, late) in self.again.take_where(|waiting| waiting.deadline <= now) {
+            failed.extend(late.tickets.into_iter().map(|ticket| (ticket, no_leader.clone())));
+        }
+        while self.queue.front().is_some_and(|queued| queued.deadline <= now) {
+            if let Some(late) = self.queue.pop_front() {
+                self.queue_bytes -= late.command.len();
+                failed.push((late.ticket, no_leader.clone()));
+            }
+        }
+        let batches = self.waiting.values().chain(self.again.values()).map(|waiting| waiting.deadline);
+        let deadlines = batches.chain(self.queue.front().map(|queued| queued.deadline));
+        self.next_expiry = deadlines.min().unwrap_or(Time::MAX);
+    }
+
+    /// Ends everything that has not been proposed with this error: it did not happen.
+    pub(super) fn fail_queued(&mut self, error: &Error, failed: &mut Vec<(P, Error)>) {
+        let again = self.again.take_all().flat_map(|waiting| waiting.tickets);
+        let queued = self.queue.drain(..).map(|queued| queued.ticket);
+        failed.extend(again.chain(queued).map(|ticket| (ticket, error.clone())));
+        self.queue_bytes = 0;
+    }
+
+    /// Ends everything that was proposed: nobody can tell.
+    pub(super) fn fail_waiting(&mut self, failed: &mut Vec<(P, Error)>) {
+        let tickets = self.waiting.take_all().flat_map(|waiting| waiting.tickets);
+        failed.extend(tickets.map(|ticket| (ticket, Error::OutcomeUnknown { reason: NODE_STOPPED })));
+    }
+}
