@@ -1,0 +1,159 @@
+//! The byte form of a batch: a 48-byte header, the operations, and padding.
+//!
+//! The header's checksum is seeded with the segment's salt and the batch's place, so that neither bytes of an earlier
+//! use of the disk nor a copy that ended up elsewhere pass for a batch. It covers a checksum of the operations'
+//! headers, and these cover the operations. The batches of a log are numbered without a gap and each names the
+//! checksum of the one before it, so none can be missing unnoticed.
+
+use bytes::{Buf, BufMut, Bytes};
+use consensus_api::{Index, Op};
+
+use crate::operation;
+
+/// The bytes before the operations.
+pub(crate) const HEADER_BYTES: usize = 48;
+/// Batches begin at multiples of this.
+pub(crate) const ALIGNMENT: u64 = 8;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"QBAT");
+
+/// What the header of a batch says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BatchHeader {
+    /// The bytes behind the header, padding included.
+    pub(crate) body_bytes: u32,
+    /// How many operations there are.
+    pub(crate) op_count: u32,
+    /// CRC32C over the operations' headers.
+    pub(crate) ops_checksum: u32,
+    /// The batch's number: one more than that of the batch before it. Never used again, not even after a cut.
+    pub(crate) seq: u64,
+    /// The highest batch that was known to be synced when this one was written. It is what tells damage from a tear.
+    pub(crate) durable_seq: u64,
+    /// The checksum of the header before this one: the batch's, or the segment's for the first.
+    pub(crate) prev_checksum: u32,
+}
+
+impl BatchHeader {
+    /// Its bytes, and its checksum.
+    pub(crate) fn encode(&self, salt: u64, offset: u64) -> ([u8; HEADER_BYTES], u32) {
+        let mut bytes = [0; HEADER_BYTES];
+        let mut out = &mut bytes[..];
+        out.put_u32_le(MAGIC);
+        out.put_u32_le(0);
+        out.put_u32_le(self.body_bytes);
+        out.put_u32_le(self.op_count);
+        out.put_u32_le(self.ops_checksum);
+        out.put_u32_le(0);
+        out.put_u64_le(self.seq);
+        out.put_u64_le(self.durable_seq);
+        out.put_u32_le(self.prev_checksum);
+        let checksum = header_checksum(&bytes, salt, offset);
+        bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+        (bytes, checksum)
+    }
+
+    /// Reads a header, with its checksum. `None` if what begins here is none.
+    pub(crate) fn decode(bytes: &[u8], salt: u64, offset: u64) -> Option<(Self, u32)> {
+        let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
+        let mut from = &bytes[..];
+        if from.get_u32_le() != MAGIC {
+            return None;
+        }
+        let checksum = from.get_u32_le();
+        if checksum != header_checksum(bytes, salt, offset) {
+            return None;
+        }
+        let (body_bytes, op_count, ops_checksum) = (from.get_u32_le(), from.get_u32_le(), from.get_u32_le());
+        from.advance(4);
+        let (seq, durable_seq, prev_checksum) = (from.get_u64_le(), from.get_u64_le(), from.get_u32_le());
+        Some((Self { body_bytes, op_count, ops_checksum, seq, durable_seq, prev_checksum }, checksum))
+    }
+}
+
+fn header_checksum(bytes: &[u8; HEADER_BYTES], salt: u64, offset: u64) -> u32 {
+    let seed = crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &offset.to_le_bytes());
+    crc32c::crc32c_append(seed, &bytes[8..])
+}
+
+/// Where a batch goes, and what it follows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) salt: u64,
+    pub(crate) offset: u64,
+    pub(crate) seq: u64,
+    pub(crate) durable_seq: u64,
+    pub(crate) prev_checksum: u32,
+}
+
+/// The bytes a batch takes.
+pub(crate) fn encoded_len(ops: &[Op]) -> usize {
+    HEADER_BYTES + ops.iter().map(operation::encoded_len).sum::<usize>()
+}
+
+/// Appends a batch, with `padding` zeros behind its operations. Returns its header's checksum.
+pub(crate) fn encode(ops: &[Op], padding: usize, place: Place, out: &mut Vec<u8>) -> u32 {
+    let start = out.len();
+    out.put_bytes(0, HEADER_BYTES);
+    let mut ops_checksum = 0;
+    for op in ops {
+        let at = out.len();
+        operation::encode(op, place.salt, out);
+        ops_checksum = crc32c::crc32c_append(ops_checksum, &out[at..at + operation::HEADER_BYTES]);
+    }
+    out.put_bytes(0, padding);
+    let header = BatchHeader {
+        body_bytes: (out.len() - start - HEADER_BYTES) as u32,
+        op_count: ops.len() as u32,
+        ops_checksum,
+        seq: place.seq,
+        durable_seq: place.durable_seq,
+        prev_checksum: place.prev_checksum,
+    };
+    let (bytes, checksum) = header.encode(place.salt, place.offset);
+    out[start..start + HEADER_BYTES].copy_from_slice(&bytes);
+    checksum
+}
+
+/// An operation read back, and where it stands.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) op: Op,
+    /// From the beginning of the batch's body.
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Reads the operations of a batch, all or none. The error says in words what is wrong.
+pub(crate) fn decode_body(header: &BatchHeader, body: &Bytes, salt: u64) -> Result<Vec<Placed>, String> {
+    let mut rest = body.clone();
+    let mut ops = Vec::new();
+    let mut ops_checksum = 0;
+    for _ in 0..header.op_count {
+        let offset = body.len() - rest.len();
+        let op = operation::decode(&mut rest, salt)?;
+        ops_checksum = crc32c::crc32c_append(ops_checksum, &body[offset..offset + operation::HEADER_BYTES]);
+        let bytes = (body.len() - rest.len() - offset) as u64;
+        ops.push(Placed { op, offset: offset as u64, bytes });
+    }
+    if ops_checksum != header.ops_checksum {
+        return Err("the operations are not those the batch was written with".to_owned());
+    }
+    Ok(ops)
+}
+
+/// The entries that can still be recognised in a damaged batch: the lowest and the highest index.
+pub(crate) fn salvage_indices(mut body: Bytes, salt: u64) -> Option<(Index, Index)> {
+    let mut found: Option<(Index, Index)> = None;
+    while body.len() >= operation::HEADER_BYTES {
+        match operation::peek_index(&mut body, salt) {
+            Some(index) => {
+                let (low, high) = found.unwrap_or((index, index));
+                found = Some((low.min(index), high.max(index)));
+            }
+            // Operations are aligned, so the next intact one is found by looking at every place it may begin.
+            None => body.advance(8),
+        }
+    }
+    found
+}

@@ -1,0 +1,280 @@
+//! [`FileLog`]: the log as its owner sees it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+use consensus_api::{Batch, Identity, LogStorage, Recovered, SnapshotStorage, StorageError, WriteSeq};
+
+use crate::attach;
+use crate::disk::{Folder, Lock, RealFolder};
+use crate::reader::FileReader;
+use crate::segment;
+use crate::shared::Shared;
+use crate::snapshots::FileSnapshots;
+use crate::worker::Worker;
+use crate::writer::Writer;
+
+/// One write takes in what is queued up to about this much. What then still waits goes into the next.
+const GROUP_BYTES: usize = 4 << 20;
+/// How long nothing must come before the end of the log is marked.
+const IDLE: Duration = Duration::from_millis(20);
+/// The largest batch.
+const BATCH_BYTES_MAX: usize = 1 << 30;
+
+/// How a [`FileLog`] keeps its files.
+#[derive(Clone, Copy, Debug)]
+pub struct FileLogOptions {
+    /// The length of a segment: 64 MiB by default, at least 16 KiB. Larger ones are begun less often; smaller ones give
+    /// their space back sooner after a compaction. A batch that is larger than that makes its segment longer.
+    pub segment_bytes: u64,
+    /// Do all file work in the thread that polls, and prepare nothing ahead: for a simulator, which must see the same
+    /// operations in the same order each time. Off by default.
+    pub inline: bool,
+}
+
+impl Default for FileLogOptions {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, inline: false }
+    }
+}
+
+/// A durable log in a folder. See the [crate's page](crate).
+///
+/// Dropping it writes what is still queued, marks the log's end and unlocks the folder; it may block for a sync.
+pub struct FileLog {
+    folder: Arc<dyn Folder>,
+    options: FileLogOptions,
+    shared: Arc<Shared>,
+    /// Serves reads.
+    reads: Worker,
+    /// Serves snapshots, prepares segments and removes them.
+    background: Worker,
+    drive: Drive,
+    snapshots_begun: Arc<AtomicU64>,
+    /// Last, so that it is let go of when all else has ended.
+    _lock: Box<dyn Lock>,
+}
+
+type Queued = (WriteSeq, Batch);
+
+enum Drive {
+    /// Not attached yet.
+    Idle,
+    Thread {
+        queue: Sender<Queued>,
+        thread: thread::JoinHandle<()>,
+    },
+    Inline {
+        queue: Vec<Queued>,
+        writer: Box<Writer>,
+    },
+}
+
+impl FileLog {
+    /// Opens the log in `path`, a folder that is created if need be, and locks it.
+    ///
+    /// # Errors
+    /// [`StorageError::Locked`] if another process has it open; [`StorageError::Io`] if it cannot be created.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StorageError> {
+        Self::open_with(path, FileLogOptions::default())
+    }
+
+    /// As [`open`](Self::open), with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, options: FileLogOptions) -> Result<Self, StorageError> {
+        let path = path.as_ref();
+        let folder = RealFolder::open(path).map_err(StorageError::io("cannot create the folder", path))?;
+        Self::open_in(Arc::new(folder), options)
+    }
+
+    /// As [`open_with`](Self::open_with), on any file layer: that is, on the [simulated disk](crate::simulated).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in(folder: Arc<dyn Folder>, mut options: FileLogOptions) -> Result<Self, StorageError> {
+        options.segment_bytes = options.segment_bytes.max(4 * segment::HEADER_BYTES);
+        let path = folder.path().to_owned();
+        let held = folder.lock(LOCK).map_err(StorageError::io("cannot lock", path.join(LOCK)))?;
+        let lock = held.ok_or_else(|| StorageError::Locked { path: path.clone() })?;
+        let (reads, background) = if options.inline {
+            (Worker::Inline, Worker::Inline)
+        } else {
+            (Worker::spawn("quorate-reads", &path)?, Worker::spawn("quorate-files", &path)?)
+        };
+        Ok(Self {
+            folder,
+            options,
+            shared: Arc::default(),
+            reads,
+            background,
+            drive: Drive::Idle,
+            snapshots_begun: Arc::default(),
+            _lock: lock,
+        })
+    }
+}
+
+/// The file that is locked.
+const LOCK: &str = "LOCK";
+
+impl LogStorage for FileLog {
+    type Reader = FileReader;
+
+    fn attach(&mut self, identity: &Identity) -> Result<Recovered, StorageError> {
+        if !matches!(self.drive, Drive::Idle) {
+            return Err(StorageError::Unsupported { what: "a log is attached once" });
+        }
+        let (mut writer, recovered) =
+            attach::attach(&self.folder, self.options, identity, &self.shared, &self.background)?;
+        self.drive = if self.options.inline {
+            Drive::Inline { queue: Vec::new(), writer: Box::new(writer) }
+        } else {
+            let (sender, queue) = channel();
+            let shared = self.shared.clone();
+            let run = move || {
+                let ends = FailsWhenDropped(shared.clone());
+                if let Err(error) = serve(&mut writer, &queue, &shared) {
+                    shared.fail(error);
+                }
+                drop(ends);
+            };
+            let started = thread::Builder::new().name("quorate-log".to_owned()).spawn(run);
+            let thread =
+                started.map_err(StorageError::io("cannot start a thread for", self.folder.path()))?;
+            Drive::Thread { queue: sender, thread }
+        };
+        Ok(recovered)
+    }
+
+    fn submit(&mut self, seq: WriteSeq, batch: Batch) -> Result<(), StorageError> {
+        if self.shared.is_failed() {
+            return Err(StorageError::Poisoned);
+        }
+        if batch.entry_bytes() > BATCH_BYTES_MAX {
+            self.shared
+                .fail(StorageError::Unsupported { what: "a batch of more than 1 GiB cannot be written" });
+            return Err(StorageError::Poisoned);
+        }
+        match &mut self.drive {
+            Drive::Idle => return Err(NOT_ATTACHED),
+            Drive::Thread { queue, .. } => {
+                queue.send((seq, batch)).map_err(|_| StorageError::Poisoned)?;
+            }
+            Drive::Inline { queue, .. } => {
+                queue.push((seq, batch));
+                self.shared.wake();
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_durable(&mut self, cx: &mut Context<'_>) -> Poll<Result<WriteSeq, StorageError>> {
+        match &mut self.drive {
+            Drive::Idle => return Poll::Ready(Err(NOT_ATTACHED)),
+            Drive::Inline { queue, writer } if !queue.is_empty() && !self.shared.is_failed() => {
+                tell(writer.write(&std::mem::take(queue)), &self.shared);
+            }
+            Drive::Thread { .. } | Drive::Inline { .. } => {}
+        }
+        self.shared.poll(cx)
+    }
+
+    fn reader(&self) -> FileReader {
+        FileReader::new(self.shared.clone(), self.reads.clone())
+    }
+
+    fn snapshots(&self) -> Box<dyn SnapshotStorage> {
+        Box::new(FileSnapshots::new(
+            self.folder.clone(),
+            self.background.clone(),
+            self.snapshots_begun.clone(),
+        ))
+    }
+}
+
+const NOT_ATTACHED: StorageError = StorageError::Unsupported { what: "a log is attached before it is used" };
+
+fn tell(written: Result<Option<WriteSeq>, StorageError>, shared: &Shared) {
+    match written {
+        Ok(Some(durable)) => shared.publish(durable),
+        Ok(None) => {}
+        Err(error) => shared.fail(error),
+    }
+}
+
+/// The log's thread: takes what is queued, all at once, writes it, syncs it, and tells. While a sync is under way, what
+/// comes next queues up; there is no timer in the path of a write.
+fn serve(writer: &mut Writer, queue: &Receiver<Queued>, shared: &Shared) -> Result<(), StorageError> {
+    let mut group = Vec::new();
+    loop {
+        let first = if writer.wants_mark() {
+            match queue.recv_timeout(IDLE) {
+                Err(RecvTimeoutError::Timeout) => {
+                    writer.mark()?;
+                    continue;
+                }
+                received => received.ok(),
+            }
+        } else {
+            queue.recv().ok()
+        };
+        let Some(first) = first else { break };
+        let mut bytes = first.1.entry_bytes();
+        group.push(first);
+        while bytes < GROUP_BYTES
+            && let Ok(next) = queue.try_recv()
+        {
+            bytes += next.1.entry_bytes();
+            group.push(next);
+        }
+        if let Some(durable) = writer.write(&group)? {
+            shared.publish(durable);
+        }
+        group.clear();
+    }
+    if let Some(durable) = writer.close()? {
+        shared.publish(durable);
+    }
+    Ok(())
+}
+
+/// However the log's thread ends, nobody waits for it in vain. After an ordinary end nobody is left to ask.
+struct FailsWhenDropped(Arc<Shared>);
+
+impl Drop for FailsWhenDropped {
+    fn drop(&mut self) {
+        self.0.fail(StorageError::Poisoned);
+    }
+}
+
+impl Drop for FileLog {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.drive, Drive::Idle) {
+            Drive::Thread { queue, thread } => {
+                drop(queue);
+                // A panic there was told through the failure it left.
+                drop(thread.join());
+            }
+            // Nobody is left to hear of an error.
+            Drive::Inline { queue, mut writer } if !self.shared.is_failed() => {
+                drop(writer.write(&queue).and_then(|_| writer.close()));
+            }
+            Drive::Idle | Drive::Inline { .. } => {}
+        }
+        self.background.drain();
+    }
+}
+
+impl fmt::Debug for FileLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileLog").field("path", &self.folder.path()).finish_non_exhaustive()
+    }
+}

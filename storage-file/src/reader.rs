@@ -1,0 +1,96 @@
+//! [`FileReader`]: reads entries while others are being written.
+//!
+//! It asks the index where they are and reads them in a thread of its own, so that neither a runtime nor the log's
+//! thread waits for it. One thread serves all readers of a log: a node reads from its own cache, and comes here to
+//! catch up a peer or after a restart.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use consensus_api::{Entry, Index, LogReader, Op, StorageError};
+
+use crate::extents::Extent;
+use crate::operation;
+use crate::segment::REMEDY;
+use crate::shared::Shared;
+use crate::worker::Worker;
+
+/// Reads the entries of a [`FileLog`](crate::FileLog).
+#[derive(Clone)]
+pub struct FileReader {
+    shared: Arc<Shared>,
+    worker: Worker,
+}
+
+impl FileReader {
+    pub(crate) fn new(shared: Arc<Shared>, worker: Worker) -> Self {
+        Self { shared, worker }
+    }
+}
+
+impl fmt::Debug for FileReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileReader")
+    }
+}
+
+#[async_trait]
+impl LogReader for FileReader {
+    async fn read(&self, range: Range<Index>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
+        // One look at the index, so that what is read is the log at one moment. Removed files stay open in it.
+        let extents = self.shared.extents().find(&range, bytes_max as u64);
+        if extents.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.worker.run(move || read(&extents, bytes_max)).await
+    }
+}
+
+fn read(extents: &[Extent], bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut bytes = 0;
+    for extent in extents {
+        for entry in read_extent(extent)? {
+            if bytes >= bytes_max && !entries.is_empty() {
+                return Ok(entries);
+            }
+            bytes += entry.record_len();
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+fn read_extent(extent: &Extent) -> Result<Vec<Entry>, StorageError> {
+    let segment = &extent.segment;
+    let mut bytes = vec![0; extent.bytes as usize];
+    let read = segment.file.read_at(&mut bytes, extent.offset);
+    read.map_err(StorageError::io("cannot read", &segment.path))?;
+    let mut rest = Bytes::from(bytes);
+    let mut entries = Vec::new();
+    let mut expected = extent.first;
+    while !rest.is_empty() && expected <= extent.last {
+        let offset = extent.offset + extent.bytes - rest.len() as u64;
+        match operation::decode(&mut rest, segment.header.salt) {
+            Ok(Op::Put(entry)) if entry.index < expected => {}
+            Ok(Op::Put(entry)) if entry.index == expected => {
+                entries.push(entry);
+                if expected == extent.last {
+                    return Ok(entries);
+                }
+                expected = expected.next();
+            }
+            Ok(_) => return Err(damaged(extent, offset, expected, "another operation stands here")),
+            Err(problem) => return Err(damaged(extent, offset, expected, &problem)),
+        }
+    }
+    Err(damaged(extent, extent.offset + extent.bytes, expected, "the batch ends before it"))
+}
+
+fn damaged(extent: &Extent, offset: u64, index: Index, problem: &str) -> StorageError {
+    let problem = format!("entry {index} (of {} to {}): {problem}; {REMEDY}", extent.first, extent.last);
+    StorageError::Corrupt { file: extent.segment.path.clone(), offset, problem }
+}

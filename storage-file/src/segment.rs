@@ -1,0 +1,209 @@
+//! A segment: one file of the log. Its header, how it is prepared, and how it is opened.
+//!
+//! A segment is filled with zeros before it is used, so that a sync has only data to write and no change to the
+//! file's length or extents. It gets its final name once it is filled; until its header is written it is a spare.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes};
+use consensus_api::{StorageError, StoreId};
+
+use crate::disk::{File, Folder};
+
+/// The bytes before the first batch.
+pub(crate) const HEADER_BYTES: u64 = 4096;
+/// Where the second copy of the header stands: in another sector, so that losing one loses nothing.
+const COPY_AT: usize = 2048;
+const FIELDS_BYTES: usize = 88;
+const MAGIC: [u8; 8] = *b"QRMWAL\r\n";
+/// The version this program writes, and the newest it reads.
+pub(crate) const FORMAT_VERSION: u16 = 1;
+/// How much is written between two syncs while a segment is prepared, so that the log's own syncs are not held up.
+const FILL_BYTES: u64 = 1 << 20;
+
+/// What the header of a segment says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SegmentHeader {
+    pub(crate) store: StoreId,
+    /// The segment's number, and its name. They follow each other without a gap, from 1.
+    pub(crate) seq: u64,
+    /// Random; seeds the checksums of everything in the segment.
+    pub(crate) salt: u64,
+    /// The file was this long before the header was written. A shorter one has lost bytes.
+    pub(crate) prepared_bytes: u64,
+    /// Where the segment before this one ends. What stands behind that was cut off.
+    pub(crate) prev_end: u64,
+    /// The last batch of the segment before this one.
+    pub(crate) prev_last_batch: u64,
+    /// The number of the first batch in this one.
+    pub(crate) first_batch: u64,
+}
+
+impl SegmentHeader {
+    /// The header page, and the checksum in it.
+    pub(crate) fn encode(&self) -> (Vec<u8>, u32) {
+        let mut fields = Vec::with_capacity(FIELDS_BYTES);
+        fields.put_slice(&MAGIC);
+        fields.put_u16_le(FORMAT_VERSION);
+        fields.put_u16_le(FORMAT_VERSION);
+        fields.put_u32_le(0);
+        fields.put_u128_le(self.store.0);
+        for number in
+            [self.seq, self.salt, self.prepared_bytes, self.prev_end, self.prev_last_batch, self.first_batch]
+        {
+            fields.put_u64_le(number);
+        }
+        fields.put_u64_le(0);
+        let checksum = checksum(&fields);
+        fields[12..16].copy_from_slice(&checksum.to_le_bytes());
+        let mut page = vec![0; HEADER_BYTES as usize];
+        page[..FIELDS_BYTES].copy_from_slice(&fields);
+        page[COPY_AT..COPY_AT + FIELDS_BYTES].copy_from_slice(&fields);
+        (page, checksum)
+    }
+
+    /// Reads a header page: the header with its checksum from whichever copy is whole.
+    pub(crate) fn decode(page: &[u8]) -> Result<(Self, u32), HeaderProblem> {
+        if page.len() < HEADER_BYTES as usize {
+            return Err(HeaderProblem::Damaged);
+        }
+        if page.iter().all(|byte| *byte == 0) {
+            return Err(HeaderProblem::Blank);
+        }
+        let copies = [&page[..FIELDS_BYTES], &page[COPY_AT..COPY_AT + FIELDS_BYTES]];
+        if copies.iter().all(|copy| copy.iter().all(|byte| *byte == 0)) {
+            return Err(HeaderProblem::Blank);
+        }
+        copies.into_iter().find_map(Self::decode_fields).unwrap_or(Err(HeaderProblem::Damaged))
+    }
+
+    fn decode_fields(fields: &[u8]) -> Option<Result<(Self, u32), HeaderProblem>> {
+        let mut from = fields.strip_prefix(&MAGIC)?;
+        from.advance(2);
+        let min_reader_version = from.get_u16_le();
+        let stated = from.get_u32_le();
+        if stated != checksum(fields) {
+            return None;
+        }
+        if min_reader_version > FORMAT_VERSION {
+            return Some(Err(HeaderProblem::Newer(min_reader_version)));
+        }
+        let store = StoreId(from.get_u128_le());
+        let [seq, salt, prepared_bytes, prev_end, prev_last_batch, first_batch] =
+            std::array::from_fn(|_| from.get_u64_le());
+        let header = Self { store, seq, salt, prepared_bytes, prev_end, prev_last_batch, first_batch };
+        Some(Ok((header, stated)))
+    }
+}
+
+fn checksum(fields: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&fields[..12]), &fields[16..])
+}
+
+/// Why a header page holds no header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HeaderProblem {
+    /// It was never written: a spare.
+    Blank,
+    /// It was written, and is not what was written.
+    Damaged,
+    /// It takes a reader of this version.
+    Newer(u16),
+}
+
+/// An open segment. Readers keep theirs open, so that one that is removed meanwhile stays readable to them.
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    /// The header's checksum: what the first batch names as the one before it.
+    pub(crate) checksum: u32,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn File>,
+}
+
+impl Segment {
+    /// Opens the segment of that number. `None` if it is a spare.
+    pub(crate) fn open(folder: &dyn Folder, seq: u64) -> Result<Option<Self>, StorageError> {
+        let name = file_name(seq);
+        let path = folder.path().join(&name);
+        let file = folder.open(&name).map_err(StorageError::io("cannot open", &path))?;
+        let size = file.size().map_err(StorageError::io("cannot read", &path))?;
+        let mut page = vec![0; HEADER_BYTES.min(size) as usize];
+        file.read_at(&mut page, 0).map_err(StorageError::io("cannot read", &path))?;
+        let (header, checksum) = match SegmentHeader::decode(&page) {
+            Ok(found) => found,
+            Err(HeaderProblem::Blank) => return Ok(None),
+            Err(HeaderProblem::Newer(found)) => {
+                let (found, supported) = (found.into(), FORMAT_VERSION.into());
+                return Err(StorageError::Version { path, found, supported });
+            }
+            Err(HeaderProblem::Damaged) => return Err(damaged(path, "its header is not what was written")),
+        };
+        if header.seq != seq {
+            let problem = format!("it is segment {}, under another's name", header.seq);
+            return Err(damaged(path, &problem));
+        }
+        Ok(Some(Self { header, checksum, path, file }))
+    }
+
+    /// All of its bytes.
+    pub(crate) fn read_all(&self) -> Result<Bytes, StorageError> {
+        let size = self.file.size().map_err(StorageError::io("cannot read", &self.path))?;
+        let mut bytes = vec![0; size as usize];
+        self.file.read_at(&mut bytes, 0).map_err(StorageError::io("cannot read", &self.path))?;
+        Ok(bytes.into())
+    }
+}
+
+fn damaged(file: PathBuf, problem: &str) -> StorageError {
+    let problem = format!("{problem}, so none of the entries in this segment can be read; {REMEDY}");
+    StorageError::Corrupt { file, offset: 0, problem }
+}
+
+/// What an operator can do about damage.
+pub(crate) const REMEDY: &str = "restore this folder from a copy taken while the node was stopped, or remove the node \
+                                 from its cluster and add it again with an empty folder";
+
+/// What the name of a file in the making ends with. It is renamed once it is whole; a start removes what is left of others.
+pub(crate) const UNFINISHED: &str = ".new";
+
+/// The name of a segment's file.
+pub(crate) fn file_name(seq: u64) -> String {
+    format!("{seq:016x}.wal")
+}
+
+/// The number of the segment in a file of that name.
+pub(crate) fn seq_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".wal").filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// Creates a spare: a file of that many zeros, durable, under its final name. Stops early, with `None`, once
+/// `abandoned` says so.
+pub(crate) fn prepare(
+    folder: &dyn Folder,
+    seq: u64,
+    bytes: u64,
+    abandoned: impl Fn() -> bool,
+) -> Result<Option<Arc<dyn File>>, StorageError> {
+    let (making, name) = (format!("{seq:016x}{UNFINISHED}"), file_name(seq));
+    let fill = || -> io::Result<Option<Arc<dyn File>>> {
+        let file = folder.create(&making)?;
+        let zeros = vec![0; FILL_BYTES.min(bytes) as usize];
+        let mut filled = 0;
+        while filled < bytes {
+            if abandoned() {
+                return Ok(None);
+            }
+            let step = FILL_BYTES.min(bytes - filled);
+            file.write_at(&zeros[..step as usize], filled)?;
+            file.sync()?;
+            filled += step;
+        }
+        folder.rename(&making, &name)?;
+        folder.sync()?;
+        Ok(Some(file))
+    };
+    fill().map_err(StorageError::io("cannot prepare a segment", folder.path().join(&name)))
+}

@@ -1,0 +1,96 @@
+//! What the writer, the readers and the log's owner share: where the entries are, and how far everything is durable.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use consensus_api::{StorageError, WriteSeq};
+
+use crate::extents::Extents;
+
+/// Locks. A thread that panicked with the lock held has left nothing half done: no section that holds one can fail.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Shared by all parts of one open log. No lock is ever held across a file operation.
+#[derive(Default)]
+pub(crate) struct Shared {
+    extents: Mutex<Extents>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    durable: Option<WriteSeq>,
+    reported: Option<WriteSeq>,
+    failure: Failure,
+    waker: Option<Waker>,
+}
+
+#[derive(Default)]
+enum Failure {
+    #[default]
+    None,
+    Untold(StorageError),
+    Told,
+}
+
+impl Shared {
+    /// Where the entries are.
+    pub(crate) fn extents(&self) -> MutexGuard<'_, Extents> {
+        lock(&self.extents)
+    }
+
+    /// Everything up to `seq` is durable.
+    pub(crate) fn publish(&self, seq: WriteSeq) {
+        let mut progress = lock(&self.progress);
+        progress.durable = Some(seq);
+        let waker = progress.waker.take();
+        drop(progress);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Nothing more will become durable. The first failure counts.
+    pub(crate) fn fail(&self, error: StorageError) {
+        let mut progress = lock(&self.progress);
+        if matches!(progress.failure, Failure::None) {
+            progress.failure = Failure::Untold(error);
+        }
+        let waker = progress.waker.take();
+        drop(progress);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether something failed.
+    pub(crate) fn is_failed(&self) -> bool {
+        !matches!(lock(&self.progress).failure, Failure::None)
+    }
+
+    /// Wakes whoever waits for news, to come and do the work itself.
+    pub(crate) fn wake(&self) {
+        let waker = lock(&self.progress).waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// News since the last call: the failure, once and then as poisoned, or how far everything is durable.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<WriteSeq, StorageError>> {
+        let mut progress = lock(&self.progress);
+        match std::mem::replace(&mut progress.failure, Failure::Told) {
+            Failure::None => progress.failure = Failure::None,
+            Failure::Untold(error) => return Poll::Ready(Err(error)),
+            Failure::Told => return Poll::Ready(Err(StorageError::Poisoned)),
+        }
+        let Some(durable) = progress.durable.filter(|durable| Some(*durable) != progress.reported) else {
+            progress.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        progress.reported = Some(durable);
+        Poll::Ready(Ok(durable))
+    }
+}

@@ -1,0 +1,218 @@
+//! [`FileSnapshots`]: snapshots in the folder `snapshots/`, one file each.
+//!
+//! ```text
+//! 00000000000003e8.snap      finished, durable, up to entry 1000
+//! 00000000000007d0.2.new     in the making
+//! ```
+//!
+//! A snapshot is written under a name that nobody looks for, synced, and renamed: it is there whole, or not at all. All
+//! file work happens in the store's background thread, so that a chunk never holds up a runtime of one thread.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use consensus_api::{
+    SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, SnapshotReader, SnapshotStorage, SnapshotWriter, StorageError,
+};
+
+use crate::disk::Folder;
+use crate::segment::UNFINISHED;
+use crate::shared::lock;
+use crate::snapshot_file::{FileInMaking, FinishedFile};
+use crate::worker::Worker;
+
+/// The folder within the log's.
+const FOLDER: &str = "snapshots";
+
+/// The snapshots beside a [`FileLog`](crate::FileLog).
+pub struct FileSnapshots {
+    parent: Arc<dyn Folder>,
+    worker: Worker,
+    /// Tells the files in the making apart; shared by all of one log.
+    begun: Arc<AtomicU64>,
+}
+
+impl FileSnapshots {
+    pub(crate) fn new(parent: Arc<dyn Folder>, worker: Worker, begun: Arc<AtomicU64>) -> Self {
+        Self { parent, worker, begun }
+    }
+}
+
+impl fmt::Debug for FileSnapshots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileSnapshots")
+            .field("path", &self.parent.path().join(FOLDER))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The folder, durably created if need be.
+fn folder(parent: &dyn Folder) -> Result<Arc<dyn Folder>, StorageError> {
+    parent.folder(FOLDER).map_err(StorageError::io("cannot create the folder", parent.path().join(FOLDER)))
+}
+
+fn name(index: u64) -> String {
+    format!("{index:016x}.snap")
+}
+
+fn index_of(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.strip_suffix(".snap")?, 16).ok()
+}
+
+/// The indices of the finished snapshots, in ascending order.
+fn finished(folder: &dyn Folder) -> io::Result<Vec<u64>> {
+    let mut indices: Vec<u64> = folder.list()?.iter().filter_map(|name| index_of(name)).collect();
+    indices.sort_unstable();
+    Ok(indices)
+}
+
+/// Removes all but the newest. Whoever reads an older one keeps it open.
+fn remove_older(folder: &dyn Folder) -> io::Result<()> {
+    let indices = finished(folder)?;
+    let older = indices.len().saturating_sub(1);
+    indices[..older].iter().try_for_each(|index| folder.remove(&name(*index)))
+}
+
+/// Removes what a crash left behind, and makes durable what it left whole.
+pub(crate) fn remove_leftovers(parent: &dyn Folder) -> Result<(), StorageError> {
+    let folder = folder(parent)?;
+    let remove = || {
+        for name in folder.list()?.into_iter().filter(|name| name.ends_with(UNFINISHED)) {
+            folder.remove(&name)?;
+        }
+        // The newest is durable before older ones go.
+        folder.sync()?;
+        remove_older(&*folder)
+    };
+    remove().map_err(StorageError::io("cannot tidy up", folder.path()))
+}
+
+#[async_trait]
+impl SnapshotStorage for FileSnapshots {
+    async fn begin(&self, mark: &SnapshotMark) -> Result<Box<dyn SnapshotWriter>, StorageError> {
+        let (parent, mark) = (self.parent.clone(), mark.clone());
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let making = self.worker.run(move || {
+            let folder = folder(&*parent)?;
+            let name_new = format!("{:016x}.{number}{UNFINISHED}", mark.index.0);
+            let path = folder.path().join(&name_new);
+            let file = FileInMaking::create(&*folder, &name_new, &mark);
+            let file = file.map_err(StorageError::io("cannot write", &path))?;
+            Ok(Making { folder, name_new, name: name(mark.index.0), path, file: Some(file) })
+        });
+        let making = making.await?;
+        Ok(Box::new(FileSnapshotWriter {
+            making: Arc::new(Mutex::new(making)),
+            worker: self.worker.clone(),
+            len: 0,
+        }))
+    }
+
+    async fn latest(&self) -> Result<Option<Box<dyn SnapshotReader>>, StorageError> {
+        let parent = self.parent.clone();
+        let opened = self.worker.run(move || {
+            let folder = folder(&*parent)?;
+            let indices = finished(&*folder).map_err(StorageError::io("cannot list", folder.path()))?;
+            indices.last().map(|index| FinishedFile::open(&*folder, &name(*index))).transpose()
+        });
+        let worker = self.worker.clone();
+        let opened = opened.await?;
+        Ok(opened.map(|file| Box::new(FileSnapshotReader { file: Arc::new(file), worker }) as Box<_>))
+    }
+}
+
+/// The file of a snapshot that is not finished. Dropped, it is removed.
+struct Making {
+    folder: Arc<dyn Folder>,
+    name_new: String,
+    name: String,
+    path: PathBuf,
+    /// Gone once finished or failed.
+    file: Option<FileInMaking>,
+}
+
+impl Making {
+    fn append(&mut self, chunk: &[u8]) -> Result<(), StorageError> {
+        let mut file = self.file.take().ok_or(StorageError::Poisoned)?;
+        file.append(chunk).map_err(StorageError::io("cannot write", &self.path))?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), StorageError> {
+        let file = self.file.take().ok_or(StorageError::Poisoned)?;
+        let finish = || {
+            file.finish()?;
+            self.folder.rename(&self.name_new, &self.name)?;
+            self.folder.sync()
+        };
+        finish().map_err(StorageError::io("cannot finish", &self.path))?;
+        if let Err(error) = remove_older(&*self.folder) {
+            tracing::warn!(%error, "cannot remove an older snapshot; trying again later");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        // Already renamed, if it was finished; if this fails, the next start removes it.
+        drop(self.folder.remove(&self.name_new));
+    }
+}
+
+/// Writes a snapshot.
+struct FileSnapshotWriter {
+    making: Arc<Mutex<Making>>,
+    worker: Worker,
+    len: u64,
+}
+
+#[async_trait]
+impl SnapshotWriter for FileSnapshotWriter {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    async fn append(&mut self, chunk: Bytes) -> Result<(), StorageError> {
+        if chunk.len() > SNAPSHOT_CHUNK_BYTES_MAX {
+            return Err(StorageError::Unsupported { what: "a chunk of a snapshot is at most 1 MiB" });
+        }
+        let (making, bytes) = (self.making.clone(), chunk.len() as u64);
+        self.worker.run(move || lock(&making).append(&chunk)).await?;
+        self.len += bytes;
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), StorageError> {
+        let making = self.making.clone();
+        self.worker.run(move || lock(&making).finish()).await
+    }
+}
+
+/// Reads a snapshot.
+struct FileSnapshotReader {
+    file: Arc<FinishedFile>,
+    worker: Worker,
+}
+
+#[async_trait]
+impl SnapshotReader for FileSnapshotReader {
+    fn mark(&self) -> &SnapshotMark {
+        self.file.mark()
+    }
+
+    fn len(&self) -> u64 {
+        self.file.len()
+    }
+
+    async fn read_at(&self, offset: u64, bytes_max: usize) -> Result<Bytes, StorageError> {
+        let file = self.file.clone();
+        self.worker.run(move || file.read_at(offset, bytes_max)).await
+    }
+}

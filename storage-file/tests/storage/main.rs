@@ -1,0 +1,7 @@
+//! The store on a simulated disk, which loses what was not synced; and, for what only a real one can show, on that.
+
+#![allow(clippy::unwrap_used, reason = "what helps a test may fail it")]
+
+mod crashes;
+mod durability;
+mod harness;
