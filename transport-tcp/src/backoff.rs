@@ -39,3 +39,6 @@ impl Backoff {
         f64::from((bits ^ (bits >> 31)) as u32) / f64::from(u32::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

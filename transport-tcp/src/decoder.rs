@@ -119,10 +119,7 @@ impl Decoder {
             self.bytes.reserve(missing.max(self.read_bytes));
         }
     }
-
-    /// For tests: bytes as if read.
-    #[cfg(test)]
-    pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
 }
+
+#[cfg(test)]
+mod tests;

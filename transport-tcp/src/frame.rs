@@ -223,3 +223,6 @@ impl Sealer {
         bytes
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,3 +220,6 @@ pub(crate) fn decode_refusal(bytes: &[u8]) -> Result<(u8, String), FrameError> {
     let (&code, words) = bytes.split_first().ok_or(FrameError::Malformed { what: "refusal" })?;
     Ok((code, String::from_utf8_lossy(words).chars().filter(|c| !c.is_control()).collect()))
 }
+
+#[cfg(test)]
+mod tests;

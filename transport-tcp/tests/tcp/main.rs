@@ -1,0 +1,12 @@
+//! The transport over real sockets on the loopback interface, one chapter per promise.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, wherever in it
+
+mod bounds;
+mod delivery;
+mod handshake;
+mod journal;
+mod life;
+mod member;
+mod speaker;
+mod strangers;
