@@ -139,7 +139,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             match report {
                 ChunkReport::Read { to, chunk } => self.replica.chunk_read(now, to, chunk),
                 ChunkReport::Written { from, index, offset } => {
-                    self.replica.chunk_written(from, index, offset)
+                    self.replica.chunk_written(from, index, offset);
                 }
                 ChunkReport::Received { from, mark, total } => {
                     self.replica.snapshot_received(now, from, mark, total);
