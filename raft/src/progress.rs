@@ -26,7 +26,7 @@ pub(crate) struct Peer {
     pub(crate) flow: Flow,
     /// Entries were asked for, and it is not yet known whether they went out. At most one such request at a time.
     pub(crate) filling: bool,
-    /// Nothing was accepted since the last heartbeat though frames are on their way.
+    /// An answer was expected when the last heartbeat left, and has not come since.
     pub(crate) stalled: bool,
     /// The commit index last sent.
     pub(crate) commit_told: Index,
@@ -129,6 +129,15 @@ impl Peer {
     fn stream(&mut self) {
         self.next = self.matched.next();
         self.flow = Flow::Stream(Window::default());
+    }
+
+    /// Whether something is on its way that will be answered.
+    pub(crate) fn expects_answer(&self) -> bool {
+        match &self.flow {
+            Flow::Probe { waiting } => *waiting,
+            Flow::Stream(window) => window.len() > 0,
+            Flow::Snapshot => false,
+        }
     }
 
     /// The frames on their way.

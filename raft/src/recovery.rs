@@ -62,7 +62,9 @@ fn check_outline(node: NodeId, outline: &Outline) -> Result<HardState, StartErro
         if run.first != next {
             return Err(refuse(node, format!("entry {next} is missing, and Raft's log has no holes")));
         }
-        if run.generation.round <= generation.round {
+        // Two runs that continue each other would be one; only the first may go on where the compacted part ended.
+        let goes_on = run.generation == generation && run.first == outline.compacted.next();
+        if run.generation.round <= generation.round && !goes_on {
             return Err(refuse(node, format!("the term falls at entry {next}")));
         }
         next = run.last.next();

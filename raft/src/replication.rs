@@ -175,16 +175,16 @@ impl Raft {
         let Self { term, log, commit, state: State::Leader(leading), .. } = self else { return };
         let round = leading.reads.newest;
         let Some(peer) = leading.peer_mut(from) else { return };
+        if !std::mem::take(&mut peer.stalled) {
+            return;
+        }
         match &mut peer.flow {
             Flow::Probe { waiting } => *waiting = false,
-            Flow::Stream(_) if peer.stalled => {
-                peer.stalled = false;
-                match append_message(*term, log, *commit, peer, round) {
-                    Some(message) => effects.send(from, After::Now, message),
-                    None => peer.probe(peer.matched.next(), false),
-                }
-            }
-            Flow::Stream(_) | Flow::Snapshot => {}
+            Flow::Stream(_) => match append_message(*term, log, *commit, peer, round) {
+                Some(message) => effects.send(from, After::Now, message),
+                None => peer.probe(peer.matched.next(), false),
+            },
+            Flow::Snapshot => {}
         }
     }
 
@@ -199,7 +199,7 @@ impl Raft {
         if let State::Leader(leading) = &mut self.state {
             leading.heartbeat = Moment(next);
             for peer in &mut leading.peers {
-                peer.stalled = peer.window().is_some_and(|window| window.len() > 0);
+                peer.stalled = peer.expects_answer();
             }
         }
         self.send_heartbeats(effects);

@@ -5,7 +5,7 @@ use consensus_api::{After, Effects, Index, NodeId, SnapshotMark};
 
 use crate::progress::Flow;
 use crate::raft::{Raft, State};
-use crate::{Body, Message, ReadRound};
+use crate::{Body, Message, ReadRound, Term};
 
 impl Raft {
     /// This member has a snapshot of its own: what it covers may go.
@@ -49,6 +49,9 @@ impl Raft {
 
     fn install(&mut self, mark: SnapshotMark, effects: &mut Effects<Message>) {
         let (now, index, generation) = (self.timers.now, mark.index, mark.generation);
+        if generation.round > self.term.0 {
+            self.enter_term(Term(generation.round), None, effects); // no log is ahead of its term
+        }
         // The entries behind it stay if the log holds its last entry. Otherwise the whole log belongs to another
         // history, that last entry included (thesis, section 5.3; hashicorp/raft#697).
         if !self.log.agrees_at(index, generation) {

@@ -1,0 +1,13 @@
+//! Raft, chapter by chapter: each test is an incident, named after what it shows. Where another implementation shipped
+//! the bug, its report is cited; "thesis" is Ongaro 2014.
+
+mod cluster;
+mod commit;
+mod disk;
+mod election;
+mod persistence;
+mod random;
+mod reads;
+mod replication;
+mod scenarios;
+mod snapshots;

@@ -1,0 +1,336 @@
+//! Many random schedules: loss, repetition, reordering, partitions, crashes, slow disks, slow readers, snapshots. Every
+//! law is checked after every step; then everything heals, and must converge.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use consensus_api::{Engine, Event, FlowLimits, Generation, Index, Membership, NodeId, Outcome, ProposalId};
+
+use crate::cluster::{Cluster, Packet};
+
+/// `QUORATE_SEEDS=1000..2000` runs a longer campaign, `QUORATE_SEEDS=7..8` one schedule again.
+const SEEDS: std::ops::Range<u64> = 0..120;
+const MOVES: u32 = 1200;
+const PACKETS_MAX: usize = 60;
+
+/// One random schedule.
+struct Schedule {
+    cluster: Cluster,
+    dice: u64,
+    seed: u64,
+    /// Members that hear each other share a side.
+    sides: BTreeMap<u64, u64>,
+    /// How often, in a thousand, a packet is lost.
+    loss: u64,
+    reads: u64,
+    /// What was committed anywhere when a read began.
+    floors: BTreeMap<(u64, u64), Index>,
+    /// What was accepted, and under which generation.
+    accepted: BTreeMap<ProposalId, Generation>,
+    refused: BTreeSet<ProposalId>,
+    /// What was said about generations that are over, and up to where the log was committed then.
+    settled: Vec<(Generation, Index)>,
+    answered: u64,
+}
+
+impl Schedule {
+    fn new(seed: u64) -> Self {
+        let voters = [1, 2, 3, 3, 4, 5, 5][seed as usize % 7];
+        let learners = seed / 7 % 2;
+        let ids = |range: std::ops::Range<u64>| range.map(NodeId);
+        let founders = Membership::new(ids(1..voters + 1), [], ids(voters + 1..voters + 1 + learners));
+        let mut cluster = Cluster::founded(founders, seed);
+        cluster.limits = FlowLimits {
+            inflight_frames_max: 1 + seed as usize % 4,
+            inflight_bytes_max: 300 + 100 * (seed as usize % 5),
+            frame_bytes_max: 100 + 100 * (seed as usize % 3),
+        };
+        cluster.ids().into_iter().for_each(|id| cluster.restart(id));
+        Self {
+            cluster,
+            dice: seed ^ 0x5DEE_CE66_D123_4567,
+            seed,
+            sides: BTreeMap::new(),
+            loss: [0, 20, 100, 300][seed as usize / 3 % 4],
+            reads: 0,
+            floors: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            settled: Vec::new(),
+            answered: 0,
+        }
+    }
+
+    /// A number below `below`.
+    fn roll(&mut self, below: u64) -> u64 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.dice >> 33) % below
+    }
+
+    fn any_member(&mut self) -> u64 {
+        let ids = self.cluster.ids();
+        ids[self.roll(ids.len() as u64) as usize]
+    }
+
+    fn any_up(&mut self) -> Option<u64> {
+        let id = self.any_member();
+        self.cluster.is_up(id).then_some(id)
+    }
+
+    fn advance(&mut self) {
+        match self.roll(100) {
+            0..45 => self.deliver_something(),
+            45..62 => {
+                let id = self.any_member();
+                self.cluster.complete_write(id);
+            }
+            62..76 => {
+                let id = self.any_member();
+                let millis = self.roll(80);
+                self.tick(id, Duration::from_millis(millis));
+            }
+            76..78 => self.pass_time(),
+            78..86 => self.propose(),
+            86..90 => self.begin_read(),
+            90..92 => self.crash_or_restart(),
+            92..93 => self.repartition(),
+            93..95 => self.snapshot(),
+            95..97 => self.carry_snapshot(),
+            97..98 => self.change_readers(),
+            _ => self.report_connection(),
+        }
+        self.collect();
+    }
+
+    fn deliver_something(&mut self) {
+        let count = self.cluster.packets.len() as u64;
+        if count == 0 {
+            return;
+        }
+        // Mostly the oldest, sometimes any; sometimes it comes again.
+        let at = if self.roll(3) == 0 { self.roll(count) } else { 0 } as usize;
+        let again = self.roll(20) == 0 && count < PACKETS_MAX as u64;
+        let packet = if again { self.cluster.packets[at].clone() } else { self.cluster.packets.remove(at) };
+        if !self.is_lost(&packet) {
+            self.cluster.deliver(&packet);
+        }
+        while self.cluster.packets.len() > PACKETS_MAX {
+            let at = self.roll(PACKETS_MAX as u64) as usize;
+            self.cluster.packets.remove(at);
+        }
+    }
+
+    fn is_lost(&mut self, packet: &Packet) -> bool {
+        let side = |id| self.sides.get(id).copied().unwrap_or_default();
+        side(&packet.from) != side(&packet.to) || self.roll(1000) < self.loss
+    }
+
+    fn tick(&mut self, id: u64, time: Duration) {
+        let member = self.cluster.member_mut(id);
+        member.now = member.now + time;
+        if member.raft.as_ref().is_some_and(|raft| raft.deadline() <= member.now) {
+            self.cluster.step(id, Event::Tick);
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let millis = self.roll(600);
+        for id in self.cluster.ids() {
+            self.tick(id, Duration::from_millis(millis));
+        }
+    }
+
+    fn propose(&mut self) {
+        // Mostly to a leader, so that something gets done.
+        let id = if self.roll(4) > 0 { self.cluster.leader() } else { self.any_up() };
+        if let Some(id) = id {
+            self.cluster.propose(id);
+        }
+    }
+
+    fn begin_read(&mut self) {
+        let id = if self.roll(4) > 0 { self.cluster.leader() } else { self.any_up() };
+        if let Some(id) = id {
+            self.reads += 1;
+            let floor = self.highest_commit();
+            self.floors.insert((id, self.reads), floor);
+            self.cluster.read(id, self.reads);
+        }
+    }
+
+    /// What any member knows, or knew in an earlier life, to be committed.
+    fn highest_commit(&self) -> Index {
+        self.cluster.committed.keys().next_back().copied().unwrap_or_default()
+    }
+
+    fn crash_or_restart(&mut self) {
+        let id = self.any_member();
+        if self.cluster.is_up(id) {
+            self.cluster.crash(id);
+            self.floors.retain(|(member, _), _| *member != id);
+        } else {
+            self.cluster.restart(id);
+        }
+    }
+
+    fn repartition(&mut self) {
+        for id in self.cluster.ids() {
+            let side = self.roll(4) / 3;
+            self.sides.insert(id, side);
+        }
+        if self.roll(2) == 0 {
+            self.sides.clear();
+        }
+    }
+
+    fn snapshot(&mut self) {
+        let kept = self.roll(4);
+        if let Some(id) = self.any_up()
+            && self.cluster.member(id).applied > Index::ZERO
+        {
+            self.cluster.snapshot(id, kept);
+        }
+    }
+
+    fn carry_snapshot(&mut self) {
+        let Some(from) = self.any_up() else { return };
+        let Some(to) = self.cluster.member_mut(from).snapshots_needed.pop() else { return };
+        if self.roll(3) == 0 || !self.cluster.is_up(to) {
+            self.cluster.step(from, Event::SnapshotSent { to: NodeId(to), upto: None });
+        } else {
+            self.cluster.carry_snapshot(from, to);
+        }
+    }
+
+    fn change_readers(&mut self) {
+        let Some(id) = self.any_up() else { return };
+        if !self.cluster.slow_readers.remove(&id) {
+            self.cluster.slow_readers.insert(id);
+            return;
+        }
+        for to in std::mem::take(&mut self.cluster.member_mut(id).loading) {
+            self.cluster.step(id, Event::Loaded { to: NodeId(to) });
+        }
+    }
+
+    fn report_connection(&mut self) {
+        let Some(id) = self.any_up() else { return };
+        let peer = NodeId(self.any_member());
+        let event = if self.roll(2) == 0 { Event::Connected(peer) } else { Event::Unreachable(peer) };
+        self.cluster.step(id, event);
+    }
+
+    /// Takes note of what the members said, and holds them to it.
+    fn collect(&mut self) {
+        let seed = self.seed;
+        for (id, member) in &mut self.cluster.members {
+            assert_eq!(member.fatal, None, "seed {seed}: node {id}");
+            for (proposal, outcome) in member.proposals.drain(..) {
+                match outcome {
+                    Outcome::Accepted(generation) => drop(self.accepted.insert(proposal, generation)),
+                    _ => drop(self.refused.insert(proposal)),
+                }
+            }
+            for (read, answer) in member.reads.drain(..) {
+                let floor = self.floors.remove(&(*id, read.0)).expect("a read is answered once");
+                if let Ok(index) = answer {
+                    self.answered += 1;
+                    assert!(index >= floor, "seed {seed}: node {id} reads at {index}, below {floor}");
+                }
+            }
+            self.settled.append(&mut member.settled);
+        }
+    }
+
+    /// Everything works again: a leader must emerge, and all must come to agree.
+    fn heal(&mut self) {
+        self.sides.clear();
+        self.loss = 0;
+        for id in self.cluster.ids() {
+            if !self.cluster.is_up(id) {
+                self.cluster.restart(id);
+            }
+            self.cluster.slow_readers.remove(&id);
+            for to in std::mem::take(&mut self.cluster.member_mut(id).loading) {
+                self.cluster.step(id, Event::Loaded { to: NodeId(to) });
+            }
+        }
+        for _ in 0..25 {
+            self.cluster.run_without(Duration::from_secs(1), &[]);
+            for from in self.cluster.ids() {
+                for to in std::mem::take(&mut self.cluster.member_mut(from).snapshots_needed) {
+                    self.cluster.carry_snapshot(from, to);
+                }
+            }
+            self.collect();
+            if self.has_converged() {
+                break;
+            }
+        }
+        let leader = self.cluster.leader().unwrap_or_else(|| panic!("seed {}: no leader", self.seed));
+        self.cluster.propose(leader);
+        self.cluster.read(leader, u64::MAX);
+        self.floors.insert((leader, u64::MAX), self.highest_commit());
+        self.cluster.run_without(Duration::from_secs(1), &[]);
+        self.collect();
+        assert!(self.has_converged(), "seed {}: the logs do not converge", self.seed);
+    }
+
+    fn has_converged(&self) -> bool {
+        let standings: Vec<_> =
+            self.cluster.ids().iter().map(|id| self.cluster.raft(*id).standing()).collect();
+        let first = &standings[0];
+        first.leader.is_some()
+            && standings.iter().all(|standing| {
+                standing.leader == first.leader
+                    && standing.last == first.last
+                    && standing.commit == first.last
+                    && standing.generation == first.generation
+            })
+    }
+
+    /// Every request has ended, in one way only.
+    fn check_outcomes(&self) {
+        let seed = self.seed;
+        let committed: BTreeSet<ProposalId> =
+            self.cluster.committed.values().map(|entry| entry.proposal).collect();
+        let newest = self.settled.iter().map(|(generation, _)| *generation).max().unwrap_or_default();
+        for (proposal, generation) in &self.accepted {
+            let over = *generation < newest;
+            assert!(committed.contains(proposal) || over, "seed {seed}: {proposal:?} is left hanging");
+        }
+        for proposal in &self.refused {
+            assert!(!committed.contains(proposal), "seed {seed}: {proposal:?} was refused");
+        }
+        for (generation, commit) in &self.settled {
+            let mut later = self.cluster.committed.range(commit.next()..);
+            let keeps = later.all(|(_, entry)| entry.generation >= *generation);
+            assert!(keeps, "seed {seed}: {generation} was settled at {commit}");
+        }
+        assert!(self.floors.is_empty(), "seed {seed}: reads are left hanging");
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(range) = std::env::var("QUORATE_SEEDS") else { return SEEDS };
+    let (from, to) = range.split_once("..").expect("a range of seeds, such as 7..8");
+    from.parse().expect("a number")..to.parse().expect("a number")
+}
+
+#[test]
+fn random_schedules_keep_every_law_and_converge_once_healed() {
+    let (mut laws, mut committed, mut answered) = (0, 0, 0);
+    for seed in seeds() {
+        let mut schedule = Schedule::new(seed);
+        for _ in 0..MOVES {
+            schedule.advance();
+        }
+        schedule.heal();
+        schedule.check_outcomes();
+        laws += schedule.cluster.laws;
+        committed += schedule.cluster.committed.len();
+        answered += schedule.answered;
+    }
+    println!("{:?}: {laws} laws held, {committed} entries committed, {answered} reads answered", seeds());
+    assert!(answered > 0 && committed > 0);
+}
