@@ -208,7 +208,7 @@ impl Cluster {
             let (to, message) = (send.to.0, send.message);
             match (send.after, send.entries) {
                 (After::Now, None) => {
-                    self.packets.push(Packet { from: id, to, message, entries: Vec::new() })
+                    self.packets.push(Packet { from: id, to, message, entries: Vec::new() });
                 }
                 (After::Now, Some(_)) if self.slow_readers.contains(&id) => {
                     self.member_mut(id).loading.insert(to);
