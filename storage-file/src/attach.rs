@@ -62,7 +62,7 @@ fn store(folder: &dyn Folder, identity: &Identity) -> Result<StoreId, StorageErr
     remove_leftovers(folder, &segments)?;
     let random = folder.random().map_err(StorageError::io("cannot draw an id for", folder.path()))?;
     let store = StoreId(random.max(1));
-    writer::create_first(folder, store, segment::HEADER_BYTES)?;
+    writer::create_first(folder, store)?;
     identity::create(folder, identity, store)?;
     Ok(store)
 }
@@ -88,9 +88,13 @@ fn settle(folder: &dyn Folder, last: &LastSegment) -> Result<(), StorageError> {
 /// Removes spares, and files that were never finished.
 fn remove_leftovers(folder: &dyn Folder, spares: &[u64]) -> Result<(), StorageError> {
     let remove = || {
-        let unfinished = folder.list()?.into_iter().filter(|name| name.ends_with(UNFINISHED));
-        for name in unfinished.chain(spares.iter().map(|seq| segment::file_name(*seq))) {
+        for name in folder.list()?.into_iter().filter(|name| name.ends_with(UNFINISHED)) {
             folder.remove(&name)?;
+        }
+        // Each removal is durable before the next, and the newest goes first: a crash leaves no gap.
+        for seq in spares.iter().rev() {
+            folder.remove(&segment::file_name(*seq))?;
+            folder.sync()?;
         }
         folder.sync()
     };

@@ -146,13 +146,14 @@ pub(crate) fn decode_body(header: &BatchHeader, body: &Bytes, salt: u64) -> Resu
 pub(crate) fn salvage_indices(mut body: Bytes, salt: u64) -> Option<(Index, Index)> {
     let mut found: Option<(Index, Index)> = None;
     while body.len() >= operation::HEADER_BYTES {
-        match operation::peek_index(&mut body, salt) {
-            Some(index) => {
+        match operation::decode_index(&mut body, salt) {
+            Ok(Some(index)) => {
                 let (low, high) = found.unwrap_or((index, index));
                 found = Some((low.min(index), high.max(index)));
             }
+            Ok(None) => {}
             // Operations are aligned, so the next intact one is found by looking at every place it may begin.
-            None => body.advance(8),
+            Err(_) => body.advance(8),
         }
     }
     found

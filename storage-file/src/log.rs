@@ -24,13 +24,15 @@ use crate::writer::Writer;
 const GROUP_BYTES: usize = 4 << 20;
 /// How long nothing must come before the end of the log is marked.
 const IDLE: Duration = Duration::from_millis(20);
+/// The shortest segment: a header and as much again.
+const SEGMENT_BYTES_MIN: u64 = 2 * segment::HEADER_BYTES;
 /// The largest batch.
 const BATCH_BYTES_MAX: usize = 1 << 30;
 
 /// How a [`FileLog`] keeps its files.
 #[derive(Clone, Copy, Debug)]
 pub struct FileLogOptions {
-    /// The length of a segment: 64 MiB by default, at least 16 KiB. Larger ones are begun less often; smaller ones give
+    /// The length of a segment: 64 MiB by default, at least 8 KiB. Larger ones are begun less often; smaller ones give
     /// their space back sooner after a compaction. A batch that is larger than that makes its segment longer.
     pub segment_bytes: u64,
     /// Do all file work in the thread that polls, and prepare nothing ahead: for a simulator, which must see the same
@@ -100,7 +102,7 @@ impl FileLog {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_in(folder: Arc<dyn Folder>, mut options: FileLogOptions) -> Result<Self, StorageError> {
-        options.segment_bytes = options.segment_bytes.max(4 * segment::HEADER_BYTES);
+        options.segment_bytes = options.segment_bytes.max(SEGMENT_BYTES_MIN);
         let path = folder.path().to_owned();
         let held = folder.lock(LOCK).map_err(StorageError::io("cannot lock", path.join(LOCK)))?;
         let lock = held.ok_or_else(|| StorageError::Locked { path: path.clone() })?;
@@ -180,7 +182,10 @@ impl LogStorage for FileLog {
         match &mut self.drive {
             Drive::Idle => return Poll::Ready(Err(NOT_ATTACHED)),
             Drive::Inline { queue, writer } if !queue.is_empty() && !self.shared.is_failed() => {
-                tell(writer.write(&std::mem::take(queue)), &self.shared);
+                let written = writer.write(&std::mem::take(queue));
+                let freed = written.as_ref().map_or(Ok(()), |_| writer.free_compacted());
+                tell(written, &self.shared);
+                freed.unwrap_or_else(|error| self.shared.fail(error));
             }
             Drive::Thread { .. } | Drive::Inline { .. } => {}
         }
@@ -239,6 +244,7 @@ fn serve(writer: &mut Writer, queue: &Receiver<Queued>, shared: &Shared) -> Resu
             shared.publish(durable);
         }
         group.clear();
+        writer.free_compacted()?;
     }
     if let Some(durable) = writer.close()? {
         shared.publish(durable);

@@ -112,12 +112,12 @@ pub(crate) fn decode(bytes: &mut Bytes, salt: u64) -> Result<Op, String> {
     if payload.is_empty() { Ok(op) } else { Err("an operation is longer than its kind".to_owned()) }
 }
 
-/// The entry's index, if what begins here is an undamaged header of an operation that puts one. For telling which
-/// entries a damage concerns: the body may be bad.
-pub(crate) fn peek_index(bytes: &mut Bytes, salt: u64) -> Option<Index> {
-    let (kind, payload) = take(bytes, salt).ok()?;
-    let entry = (kind == PUT).then(|| record::decode_header(&payload))?;
-    Some(entry.ok()?.0.index)
+/// Takes one operation off the front of `bytes`, whose body may be damaged, and returns the index of the entry it puts,
+/// if it does. For telling which entries a damage concerns.
+pub(crate) fn decode_index(bytes: &mut Bytes, salt: u64) -> Result<Option<Index>, String> {
+    let (kind, payload) = take(bytes, salt)?;
+    let header = (kind == PUT).then(|| record::decode_header(&payload));
+    Ok(header.and_then(Result::ok).map(|(entry, _)| entry.index))
 }
 
 fn take(bytes: &mut Bytes, salt: u64) -> Result<(u8, Bytes), String> {

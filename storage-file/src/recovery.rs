@@ -54,17 +54,13 @@ pub(crate) fn recover(folder: &dyn Folder, store: StoreId) -> Result<Recovery, S
             end = Some(check_last(&scan, segment, &bytes, &problem, &outline, &mut notes)?);
         }
     }
-    let first = segments.first().map_or(1, |segment| segment.header.seq);
     let Some(last) = end else {
         return Err(missing(folder, 1, "the folder holds an identity but no segment"));
     };
-    // Segments are removed only behind a compaction, and that is remembered at the head of every later one.
-    if first != 1 && outline.compacted.0 == 0 {
-        return Err(missing(
-            folder,
-            1,
-            &format!("the log begins with segment {first} but was never compacted"),
-        ));
+    let (first, needed) = (segments[0].header.seq, last.segment.header.oldest_needed);
+    if first > needed {
+        let problem = format!("it is not there, though segment {} needs it", last.segment.header.seq);
+        return Err(missing(folder, first - 1, &problem));
     }
     let segments = segments.iter().map(|segment| segment.header.seq).collect();
     Ok(Recovery { outline, extents, segments, spares, last, notes })
@@ -74,7 +70,12 @@ pub(crate) fn recover(folder: &dyn Folder, store: StoreId) -> Result<Recovery, S
 fn open_all(folder: &dyn Folder, store: StoreId) -> Result<(Vec<Arc<Segment>>, Vec<u64>), StorageError> {
     let mut segments: Vec<Arc<Segment>> = Vec::new();
     let mut spares = Vec::new();
+    let mut before: Option<u64> = None;
     for seq in list(folder)? {
+        if before.is_some_and(|before| before + 1 != seq) {
+            return Err(missing(folder, seq - 1, &format!("it is not there, though segment {seq} is")));
+        }
+        before = Some(seq);
         let Some(segment) = Segment::open(folder, seq)? else {
             spares.push(seq);
             continue;
@@ -92,10 +93,6 @@ fn open_all(folder: &dyn Folder, store: StoreId) -> Result<(Vec<Arc<Segment>>, V
                 expected,
                 remedy,
             });
-        }
-        let follows = segments.last().is_none_or(|last| last.header.seq.saturating_add(1) == seq);
-        if !follows {
-            return Err(missing(folder, seq - 1, &format!("it is not there, though segment {seq} is")));
         }
         segments.push(Arc::new(segment));
     }

@@ -39,6 +39,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) prev_last_batch: u64,
     /// The number of the first batch in this one.
     pub(crate) first_batch: u64,
+    /// The oldest segment that was still needed when this one was begun. Those before it may have been removed.
+    pub(crate) oldest_needed: u64,
 }
 
 impl SegmentHeader {
@@ -50,12 +52,17 @@ impl SegmentHeader {
         fields.put_u16_le(FORMAT_VERSION);
         fields.put_u32_le(0);
         fields.put_u128_le(self.store.0);
-        for number in
-            [self.seq, self.salt, self.prepared_bytes, self.prev_end, self.prev_last_batch, self.first_batch]
-        {
+        for number in [
+            self.seq,
+            self.salt,
+            self.prepared_bytes,
+            self.prev_end,
+            self.prev_last_batch,
+            self.first_batch,
+            self.oldest_needed,
+        ] {
             fields.put_u64_le(number);
         }
-        fields.put_u64_le(0);
         let checksum = checksum(&fields);
         fields[12..16].copy_from_slice(&checksum.to_le_bytes());
         let mut page = vec![0; HEADER_BYTES as usize];
@@ -91,9 +98,10 @@ impl SegmentHeader {
             return Some(Err(HeaderProblem::Newer(min_reader_version)));
         }
         let store = StoreId(from.get_u128_le());
-        let [seq, salt, prepared_bytes, prev_end, prev_last_batch, first_batch] =
+        let [seq, salt, prepared_bytes, prev_end, prev_last_batch, first_batch, oldest_needed] =
             std::array::from_fn(|_| from.get_u64_le());
-        let header = Self { store, seq, salt, prepared_bytes, prev_end, prev_last_batch, first_batch };
+        let header =
+            Self { store, seq, salt, prepared_bytes, prev_end, prev_last_batch, first_batch, oldest_needed };
         Some(Ok((header, stated)))
     }
 }

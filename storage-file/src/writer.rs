@@ -16,6 +16,8 @@ use crate::worker::Worker;
 
 /// The closing mark fills up the sector it begins in, so that its second half stands in another one.
 const SECTOR_BYTES: u64 = 512;
+/// A segment is ended early for the sake of that many.
+const FREED_SEGMENTS_MIN: u64 = 2;
 /// A buffer that one huge group has blown up is not kept.
 const BUFFER_KEPT_BYTES: usize = 8 << 20;
 
@@ -44,6 +46,10 @@ pub(crate) struct Writer {
     unsynced: Option<WriteSeq>,
     /// Whether something was synced that nothing on disk yet says was.
     wants_mark: bool,
+    /// Whether entries were compacted since [`free_compacted`](Self::free_compacted) last looked.
+    has_compacted: bool,
+    /// Segments before this one can go once the header that says so is synced.
+    removable: Option<u64>,
 }
 
 /// What a [`Writer`] is made of.
@@ -57,31 +63,36 @@ pub(crate) struct Setup {
     pub(crate) segments: VecDeque<u64>,
 }
 
-/// Begins segment `seq` in `file`, which is prepared. Nothing is written yet: the second result is to go first.
+/// Begins a segment in `file`, which is prepared. Nothing is written yet: the page returned is to go first.
 fn begin(
     folder: &dyn Folder,
     file: Arc<dyn File>,
-    store: StoreId,
-    seq: u64,
-    (prev_end, prev_last_batch, first_batch): (u64, u64, u64),
+    header: impl FnOnce(u64, u64) -> SegmentHeader,
 ) -> io::Result<(Arc<Segment>, Vec<u8>)> {
-    let (salt, prepared_bytes) = (folder.random()? as u64, file.size()?);
-    let header = SegmentHeader { store, seq, salt, prepared_bytes, prev_end, prev_last_batch, first_batch };
+    let header = header(folder.random()? as u64, file.size()?);
     let (page, checksum) = header.encode();
-    let path = folder.path().join(segment::file_name(seq));
+    let path = folder.path().join(segment::file_name(header.seq));
     Ok((Arc::new(Segment { header, checksum, path, file }), page))
 }
 
-/// Creates the first segment of a new log, durably.
-pub(crate) fn create_first(folder: &dyn Folder, store: StoreId, bytes: u64) -> Result<(), StorageError> {
-    if let Some(file) = segment::prepare(folder, 1, bytes, || false)? {
-        let path = folder.path().join(segment::file_name(1));
+/// Creates the first segment of a new log, durably: a header and nothing else.
+pub(crate) fn create_first(folder: &dyn Folder, store: StoreId) -> Result<(), StorageError> {
+    if let Some(file) = segment::prepare(folder, 1, segment::HEADER_BYTES, || false)? {
         let write = || {
-            let (segment, page) = begin(folder, file, store, 1, (0, 0, 1))?;
+            let (segment, page) = begin(folder, file, |salt, prepared_bytes| SegmentHeader {
+                store,
+                seq: 1,
+                salt,
+                prepared_bytes,
+                prev_end: 0,
+                prev_last_batch: 0,
+                first_batch: 1,
+                oldest_needed: 1,
+            })?;
             segment.file.write_at(&page, 0)?;
             segment.file.sync()
         };
-        write().map_err(StorageError::io("cannot begin", path))?;
+        write().map_err(StorageError::io("cannot begin", folder.path().join(segment::file_name(1))))?;
     }
     Ok(())
 }
@@ -108,6 +119,8 @@ impl Writer {
             prev_checksum: 0,
             unsynced: None,
             wants_mark: false,
+            has_compacted: false,
+            removable: None,
             folder,
         };
         let seq = last.segment.header.seq + 1;
@@ -137,20 +150,15 @@ impl Writer {
             self.unsynced = last;
             None
         };
-        let mut compacts = false;
         let mut extents = self.shared.extents();
         for (body_at, segment, batch) in placed {
             let mut offset = body_at;
             for op in batch.ops() {
                 let bytes = crate::operation::encoded_len(op) as u64;
                 extents.replay(op, &segment, offset, bytes);
-                compacts |= matches!(op, Op::Compact { .. });
+                self.has_compacted |= matches!(op, Op::Compact { .. });
                 offset += bytes;
             }
-        }
-        drop(extents);
-        if compacts {
-            self.remove_compacted();
         }
         Ok(durable)
     }
@@ -192,10 +200,20 @@ impl Writer {
 
     /// Begins the next segment with what must survive the removal of older ones. Everything before it is synced.
     fn move_on(&mut self, file: Arc<dyn File>, prev_last_batch: u64) -> Result<(), StorageError> {
+        // What was staged since the index was last brought up to date stands in this segment, which stays.
+        let oldest_needed = self.oldest_needed();
         let seq = self.segment.header.seq + 1;
-        let follows = (self.end, prev_last_batch, self.next_batch);
-        let (segment, page) = begin(&*self.folder, file, self.store, seq, follows)
-            .map_err(StorageError::io("cannot begin a segment in", self.folder.path()))?;
+        let (segment, page) = begin(&*self.folder, file, |salt, prepared_bytes| SegmentHeader {
+            store: self.store,
+            seq,
+            salt,
+            prepared_bytes,
+            prev_end: self.end,
+            prev_last_batch,
+            first_batch: self.next_batch,
+            oldest_needed,
+        })
+        .map_err(StorageError::io("cannot begin a segment in", self.folder.path()))?;
         self.prev_checksum = segment.checksum;
         self.segment = segment;
         self.end = segment::HEADER_BYTES;
@@ -205,6 +223,7 @@ impl Writer {
             self.encode(&head, 0);
         }
         self.is_fresh = true;
+        self.removable = Some(oldest_needed);
         lock(&self.segments).push_back(seq);
         self.spare.request(seq + 1);
         Ok(())
@@ -226,6 +245,9 @@ impl Writer {
         self.durable_batch = self.next_batch - 1;
         self.unsynced = None;
         self.wants_mark = true;
+        if let Some(oldest_needed) = self.removable.take() {
+            self.remove_before(oldest_needed);
+        }
         Ok(())
     }
 
@@ -258,13 +280,36 @@ impl Writer {
         Ok(durable)
     }
 
-    /// Removes the segments in which no entry counts any more, strictly oldest first: a younger one may hold the
-    /// truncation or the overwriting that keeps an older one's entries from coming back. Off the log's thread.
-    fn remove_compacted(&mut self) {
-        let oldest = self.shared.extents().oldest_segment().unwrap_or(u64::MAX).min(self.segment.header.seq);
+    /// The oldest segment in which an entry counts, as of the last group.
+    fn oldest_needed(&self) -> u64 {
+        let current = self.segment.header.seq;
+        self.shared.extents().oldest_segment().map_or(current, |oldest| oldest.min(current))
+    }
+
+    /// Moves on to the next segment, if one is ready, after a compaction that has freed more segments than that costs.
+    /// Segments are removed when a new one begins: its header says which, so that a missing one is noticed.
+    pub(crate) fn free_compacted(&mut self) -> Result<(), StorageError> {
+        if !std::mem::take(&mut self.has_compacted) {
+            return Ok(());
+        }
+        let oldest = lock(&self.segments).front().copied().unwrap_or_default();
+        if self.oldest_needed().saturating_sub(oldest) >= FREED_SEGMENTS_MIN
+            && let Some(file) = self.spare.take(self.segment.header.seq + 1)?
+        {
+            self.sync()?;
+            self.move_on(file, self.next_batch - 1)?;
+            self.flush()?;
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Removes the segments before that one, strictly oldest first: a younger one may hold the truncation or the
+    /// overwriting that keeps an older one's entries from coming back. Off the log's thread.
+    fn remove_before(&self, oldest_needed: u64) {
         let (folder, segments) = (self.folder.clone(), self.segments.clone());
         self.background.post(move || {
-            let front = || lock(&segments).front().copied().filter(|seq| *seq < oldest);
+            let front = || lock(&segments).front().copied().filter(|seq| *seq < oldest_needed);
             while let Some(seq) = front() {
                 // Each removal is durable before the next, so that no crash brings back an older one without it.
                 match folder.remove(&segment::file_name(seq)).and_then(|()| folder.sync()) {

@@ -56,7 +56,8 @@ fn whatever_operation_the_power_fails_at_the_log_holds_a_prefix_with_all_that_wa
             drop(log);
             disk.crash();
             let opened = open(&disk, INLINE);
-            let (log, recovered) = opened.unwrap_or_else(|error| panic!("{seed} {power_off_at}: {error}"));
+            let (log, recovered) = opened
+                .unwrap_or_else(|error| panic!("{seed} {power_off_at}: {error} {:?}", disk.names(FOLDER)));
             let found = check(&log, &recovered, &batches, acked);
             assert!(found.is_ok(), "{seed} {power_off_at}: {found:?}");
             if finished {

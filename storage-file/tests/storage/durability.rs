@@ -2,6 +2,7 @@
 
 use crate::harness::*;
 use consensus_api::{Batch, Index, LogStorage, Op, StorageError, WriteSeq};
+use quorate_storage_file::FileLogOptions;
 use quorate_storage_file::simulated::{Faults, SimulatedDisk};
 use std::io::ErrorKind;
 use std::task::Poll;
@@ -56,7 +57,7 @@ fn the_threads_of_real_life_write_the_same_log() {
 #[test]
 fn an_acknowledged_group_costs_one_write_and_one_sync_however_many_batches_share_it() {
     let disk = SimulatedDisk::new(3);
-    let (mut log, _) = open(&disk, INLINE).unwrap();
+    let (mut log, _) = open(&disk, FileLogOptions { segment_bytes: 64 << 10, inline: true }).unwrap();
     for (group, size) in [1_u64, 1, 5, 20].into_iter().enumerate() {
         let before = disk.counts();
         let seq = |number: u64| WriteSeq(group as u64 * 100 + number);

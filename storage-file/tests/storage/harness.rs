@@ -31,9 +31,9 @@ pub(crate) fn identity() -> Identity {
 }
 
 /// Small segments, so that even short tests go through many; and one thread, so that they go the same way each time.
-pub(crate) const INLINE: FileLogOptions = FileLogOptions { segment_bytes: 16 << 10, inline: true };
+pub(crate) const INLINE: FileLogOptions = FileLogOptions { segment_bytes: 8 << 10, inline: true };
 /// As [`INLINE`], with the threads of real life.
-pub(crate) const THREADED: FileLogOptions = FileLogOptions { segment_bytes: 16 << 10, inline: false };
+pub(crate) const THREADED: FileLogOptions = FileLogOptions { segment_bytes: 8 << 10, inline: false };
 
 pub(crate) fn open(
     disk: &SimulatedDisk,

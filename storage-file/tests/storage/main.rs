@@ -3,5 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "what helps a test may fail it")]
 
 mod crashes;
+mod damage;
 mod durability;
 mod harness;
+mod refusals;
+mod removal;
+mod snapshots;
