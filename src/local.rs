@@ -11,9 +11,10 @@ use crate::{DefaultEngine, Engine, Node, StartError, StateMachine};
 ///
 /// # Errors
 /// [`StartError`], of which only [`StartError::NoRuntime`] is likely.
+#[expect(unused_lifetimes, reason = "defers the bound to the call: no engine at all still builds")]
 pub fn cluster<S: StateMachine, const N: usize>(new: impl Fn() -> S) -> Result<[Node<S>; N], StartError>
 where
-    DefaultEngine: Engine,
+    for<'a> DefaultEngine: Engine,
 {
     cluster_with::<DefaultEngine, S, N>(new, &Options::default())
 }
