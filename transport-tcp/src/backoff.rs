@@ -21,7 +21,7 @@ impl Backoff {
     /// The next wait.
     pub(crate) fn wait(&mut self) -> Duration {
         let wait = self.bound.mul_f64(self.draw());
-        self.bound = (self.bound * 2).min(self.max);
+        self.bound = self.bound.saturating_mul(2).min(self.max);
         wait
     }
 

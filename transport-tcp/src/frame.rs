@@ -87,7 +87,7 @@ pub(crate) enum FrameError {
 /// A guess at what a stranger speaks, for the operator who pointed it here.
 fn accent(first: [u8; 2]) -> &'static str {
     match &first {
-        b"GE" | b"PO" | b"PU" | b"HE" | b"DE" | b"OP" | b"CO" | b"PR" => "; it may speak HTTP",
+        b"HT" | b"GE" | b"PO" | b"PU" | b"HE" | b"DE" | b"OP" | b"CO" | b"PR" => "; it may speak HTTP",
         [0x16, 0x03] => "; it may speak TLS",
         b"SS" => "; it may speak SSH",
         _ => "",

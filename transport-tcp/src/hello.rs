@@ -16,7 +16,7 @@
 use std::ops::RangeInclusive;
 
 use bytes::{Buf, BufMut};
-use consensus_api::{ClusterName, Identity, Incarnation, Lane, NodeId, StoreId};
+use consensus_api::{ClusterName, Identity, Incarnation, NodeId, StoreId};
 use thiserror::Error;
 
 use crate::frame::FrameError;
@@ -37,12 +37,6 @@ pub(crate) enum Purpose {
     Consensus = 0,
     /// The lane bulk, which would be in their way.
     Bulk = 1,
-}
-
-impl From<Lane> for Purpose {
-    fn from(lane: Lane) -> Self {
-        if lane == Lane::Bulk { Self::Bulk } else { Self::Consensus }
-    }
 }
 
 /// Who speaks, to whom, and what for.

@@ -42,7 +42,9 @@ impl Reader {
 
     pub(crate) async fn run(mut self) {
         match self.read().await {
-            Ending::Frame(error) => warn!(peer = %self.peer, reason = %error, "closed a connection"),
+            ending @ (Ending::Frame(_) | Ending::Silent { .. }) => {
+                warn!(peer = %self.peer, reason = %ending, "closed a connection");
+            }
             ending => debug!(peer = %self.peer, reason = %ending, "closed a connection"),
         }
     }

@@ -5,6 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use consensus_api::{Frame, Lane, NodeId, Transport};
 
+use quorate_transport_tcp::Options;
+
 use crate::member::{Member, bytes, frame, options};
 
 #[tokio::test]
@@ -63,8 +65,7 @@ async fn control_overtakes_queued_data() {
 
 #[tokio::test]
 async fn control_overtakes_data_that_a_slow_peer_holds_up() {
-    let (mut a, mut b) =
-        Member::connected_pair(quorate_transport_tcp::Options { inbox_bytes_max: 1, ..options() }).await;
+    let (mut a, mut b) = Member::connected_pair(Options { inbox_bytes_max: 1, ..options() }).await;
     let data = Frame { head: Bytes::new(), body: bytes(256 << 10, 0) };
     let mut sent = 0;
     while a.tcp.send(NodeId(2), Lane::Data, data.clone()).is_ok() {
@@ -82,8 +83,7 @@ async fn control_overtakes_data_that_a_slow_peer_holds_up() {
 
 #[tokio::test]
 async fn snapshots_are_in_nobodys_way() {
-    let (mut a, mut b) =
-        Member::connected_pair(quorate_transport_tcp::Options { inbox_bytes_max: 1, ..options() }).await;
+    let (mut a, mut b) = Member::connected_pair(Options { inbox_bytes_max: 1, ..options() }).await;
     let chunk = Frame { head: Bytes::new(), body: bytes(1 << 20, 0) };
     for _ in 0..60 {
         a.send(2, Lane::Bulk, &chunk);
@@ -99,6 +99,44 @@ async fn snapshots_are_in_nobodys_way() {
         assert_eq!(b.frame().await.1, chunk);
         chunks += 1;
     }
+}
+
+/// On several threads, through small queues: a wake-up that got lost would stop it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_frames_both_ways_at_once() {
+    let small = Options {
+        data_queue_bytes_max: 8_000,
+        bulk_queue_bytes_max: 8_000,
+        inbox_bytes_max: 2_000,
+        ..options()
+    };
+    let (a, b) = Member::connected_pair(small).await;
+    let (a, b) = (tokio::spawn(talk(a, 2)), tokio::spawn(talk(b, 1)));
+    tokio::try_join!(a, b).unwrap();
+}
+
+/// Sends many numbered frames in two lanes, and hears as many from the other, in order within each lane.
+async fn talk(mut member: Member, other: u64) -> Member {
+    const COUNT: u32 = 20_000;
+    let (mut sent, mut heard) = (0, 0);
+    let mut due = [0, 1];
+    while sent < COUNT || heard < COUNT {
+        let lane = [Lane::Data, Lane::Bulk][(sent % 2) as usize];
+        let numbered = Frame { head: bytes((sent % 90) as usize, 0), body: frame(&sent.to_le_bytes()).head };
+        if sent < COUNT && member.tcp.send(NodeId(other), lane, numbered).is_ok() {
+            sent += 1;
+        } else if heard < COUNT {
+            let (_, frame) = member.frame().await;
+            let number = u32::from_le_bytes(frame.body[..].try_into().unwrap());
+            let due = &mut due[(number % 2) as usize];
+            assert_eq!((number, frame.head), (*due, bytes((number % 90) as usize, 0)));
+            *due += 2;
+            heard += 1;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+    member
 }
 
 /// Not a measurement, only a figure to look at now and then; run it with `--nocapture` and `--release`.
@@ -119,6 +157,7 @@ async fn throughput() {
             if a.tcp.send(NodeId(2), Lane::Data, sent.clone()).is_ok() {
                 waiting -= 1;
             } else {
+                assert!(!receive.is_finished(), "the receiver gave up");
                 tokio::task::yield_now().await;
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use consensus_api::{Arrival, ClusterName, EngineName, Identity, Lane, NodeId};
 use tokio::net::TcpListener;
 
-use crate::member::{Member, frame, identity, listen, options};
+use crate::member::{Member, frame, identity, listen, nowhere, options};
 use crate::speaker::{HELLO, REFUSAL, Speaker, Wire, hello};
 
 /// Long enough for several further attempts, which must not be told.
@@ -98,7 +98,7 @@ async fn our_own_id() {
 async fn two_processes_under_one_id() {
     let a = listen().await;
     let address = a.local_addr();
-    let nowhere = listen().await.local_addr();
+    let (_held, nowhere) = nowhere();
     let mut a = Member::start(a, &identity(1), &[(2, nowhere)], options());
     let (first, second) = (identity(2), identity(2));
     let mut older = Speaker::greet(address, &first, 1).await;
@@ -117,7 +117,7 @@ async fn two_processes_under_one_id() {
 async fn a_caller_of_another_version() {
     let a = listen().await;
     let address = a.local_addr();
-    let nowhere = listen().await.local_addr();
+    let (_held, nowhere) = nowhere();
     let mut a = Member::start(a, &identity(1), &[(2, nowhere)], options());
     let newer = identity(2);
     for _ in 0..3 {

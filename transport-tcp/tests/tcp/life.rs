@@ -7,7 +7,7 @@ use consensus_api::{Arrival, Frame, Identity, Lane, NodeId, Transport};
 use quorate_transport_tcp::{Listener, Options, Tcp};
 use tokio::net::TcpListener;
 
-use crate::member::{Member, frame, identity, listen, options};
+use crate::member::{Member, frame, identity, listen, nowhere, options};
 use crate::speaker::{PING, Speaker, Wire};
 
 /// Listens where somebody has just stopped to.
@@ -39,7 +39,7 @@ async fn a_peer_restarts() {
 
 #[tokio::test]
 async fn a_peer_that_was_never_there_is_told_unreachable_once() {
-    let gone = listen().await.local_addr();
+    let (_held, gone) = nowhere();
     let peers = [(2, gone.to_string()), (3, "name.invalid:7000".to_owned())];
     let mut a = Member { tcp: listen().await.with_peers(1, &peers).with_options(options()) };
     a.tcp.attach(&identity(1)).unwrap();
@@ -47,6 +47,18 @@ async fn a_peer_that_was_never_there_is_told_unreachable_once() {
     told.sort_by_key(|arrival| format!("{arrival:?}"));
     assert_eq!(told, [Arrival::Unreachable(NodeId(2)), Arrival::Unreachable(NodeId(3))]);
     assert_eq!(a.for_a_while(Duration::from_millis(100)).await, []);
+}
+
+#[tokio::test]
+async fn a_peer_has_a_name() {
+    let (a, b) = (listen().await, listen().await);
+    let peers = [(1, a.local_addr()), (2, b.local_addr())];
+    let names = peers.map(|(node, address)| (node, format!("localhost:{}", address.port())));
+    let mut a = Member { tcp: a.with_peers(1, &names).with_options(options()) };
+    a.tcp.attach(&identity(1)).unwrap();
+    let mut b = Member::start(b, &identity(2), &peers, options());
+    a.send(2, Lane::Data, &frame(b"by name"));
+    assert_eq!(b.frame().await, (NodeId(1), frame(b"by name")));
 }
 
 #[tokio::test]
@@ -95,7 +107,8 @@ async fn an_idle_connection_stays() {
 #[tokio::test]
 async fn a_new_connection_silences_the_old_one() {
     let a = listen().await;
-    let (a_at, nowhere) = (a.local_addr(), listen().await.local_addr());
+    let a_at = a.local_addr();
+    let (_held, nowhere) = nowhere();
     let mut a = Member::start(a, &identity(1), &[(2, nowhere)], options());
     let me = identity(2);
     let mut old = Speaker::greet(a_at, &me, 1).await;

@@ -10,6 +10,7 @@ use consensus_api::{
     Arrival, ClusterName, EngineName, Frame, Identity, Incarnation, Lane, NodeId, StoreId, Transport,
 };
 use quorate_transport_tcp::{Listener, Options, Tcp};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 /// Longer than anything here takes on a busy machine; only a failing test waits for it.
@@ -43,6 +44,14 @@ pub(crate) fn options() -> Options {
 pub(crate) async fn listen() -> Listener {
     crate::journal::start();
     Tcp::listen("127.0.0.1:0").await.unwrap()
+}
+
+/// An address where nobody listens, for as long as the socket lives: a port that is free may be drawn by another test.
+pub(crate) fn nowhere() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 pub(crate) fn bytes(len: usize, seed: usize) -> Bytes {
