@@ -1,12 +1,15 @@
 //! What is written about the code keeps up with it: front pages, features, dependencies, and the map of `docs/`.
 
 use crate::assert_none;
-use crate::tree::{Source, files, packages, page};
+use crate::tree::{Source, files, packages, page, root};
 
 /// A crate's front page: what it is, what it is not, and where things are.
-const FRONT_PAGE_LINES_MIN: usize = 20;
+const FRONT_PAGE_LINES_MIN: usize = 15;
 
 const ARCHITECTURE_LINES_MAX: usize = 200;
+
+/// The smallest program, as a whole file.
+const COUNTER_LINES_MAX: usize = 40;
 
 fn front_page(text: &str) -> impl Iterator<Item = &str> {
     text.lines().take_while(|line| line.starts_with("//!"))
@@ -53,6 +56,15 @@ fn stray_dependencies(manifest: &str, used: &[String]) -> Vec<String> {
 fn unlinked_pages(pages: &[String], architecture: &str) -> Vec<String> {
     let unlinked = pages.iter().filter(|path| !architecture.contains(&format!("({path})")));
     unlinked.map(|path| format!("ARCHITECTURE.md: does not link {path}")).collect()
+}
+
+/// Pages of `docs/` that source speaks of and that are not there.
+fn missing_pages(source: &Source, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let mentions = source.text.split("docs/").skip(1).filter_map(|rest| rest.split_once(".md"));
+    let names =
+        mentions.map(|(name, _)| name).filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == '-'));
+    let missing = names.map(|name| format!("docs/{name}.md")).filter(|path| !exists(path));
+    missing.map(|path| format!("{}: speaks of {path}, which is not there", source.path)).collect()
 }
 
 /// Links of a page to files of this tree that are not there.
@@ -114,8 +126,25 @@ fn the_architecture_links_every_page_of_docs_and_stays_short() {
 
 #[test]
 fn no_link_is_broken() {
-    let exists = |path: &str| crate::tree::root().join(path).exists();
     assert_none(files("md").iter().flat_map(|page| broken_links(page, exists)));
+}
+
+#[test]
+fn every_page_that_source_speaks_of_is_there() {
+    let sources = files("rs");
+    let product = sources.iter().filter(|source| !source.is_test());
+    assert_none(product.flat_map(|source| missing_pages(source, exists)));
+}
+
+#[test]
+fn the_readme_shows_the_counter_as_it_is() {
+    let counter = page("examples/counter.rs");
+    assert!(counter.lines().count() <= COUNTER_LINES_MAX, "the smallest program has grown");
+    assert!(page("README.md").contains(&format!("```rust\n{counter}```")), "README.md shows another counter");
+}
+
+fn exists(path: &str) -> bool {
+    root().join(path).exists()
 }
 
 #[test]
@@ -159,4 +188,7 @@ fn an_unlinked_page_and_a_broken_link_are_complained_about() {
     let text = "[a](a.md#x) [b](b.md) [here](#here) [there](https://example.org/c.md)";
     let found = broken_links(&Source::new("docs/index.md", text), |path| path == "docs/a.md");
     assert_eq!(found, ["docs/index.md: links to b.md, which is not there"]);
+    let source = Source::new("src/lib.rs", "//! See `docs/a.md`, docs/b.md and docs/.\n");
+    let found = missing_pages(&source, |path| path == "docs/a.md");
+    assert_eq!(found, ["src/lib.rs: speaks of docs/b.md, which is not there"]);
 }
