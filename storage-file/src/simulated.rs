@@ -9,14 +9,19 @@
 //!
 //! Everything follows from one seed. After a crash old handles fail, and locks are free.
 
+mod contents;
+mod handles;
+mod names;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{File, Folder, Lock};
-
-const SECTOR_BYTES: usize = 512;
+use crate::disk::Folder;
+use contents::Contents;
+use handles::SimulatedFolder;
+use names::Names;
 
 /// A disk in memory. Cloning gives another handle on the same disk.
 #[derive(Clone, Default)]
@@ -64,41 +69,6 @@ pub struct Faults {
     pub skip_folder_syncs: bool,
 }
 
-#[derive(Clone, Default)]
-struct Contents {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    /// The versions of each sector written since the last sync.
-    unsynced: BTreeMap<usize, Vec<Vec<u8>>>,
-}
-
-#[derive(Clone, Default)]
-struct Names {
-    now: BTreeMap<String, usize>,
-    durable: BTreeMap<String, usize>,
-    unsynced: Vec<NameChange>,
-}
-
-#[derive(Clone)]
-enum NameChange {
-    Created(String, usize),
-    Renamed(String, String, usize),
-    Removed(String),
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<String, usize>) {
-        match self {
-            Self::Created(name, file) => drop(names.insert(name.clone(), *file)),
-            Self::Renamed(from, to, file) => {
-                names.remove(from);
-                names.insert(to.clone(), *file);
-            }
-            Self::Removed(name) => drop(names.remove(name)),
-        }
-    }
-}
-
 impl SimulatedDisk {
     /// An empty disk. All that is left to chance follows from `seed`.
     pub fn new(seed: u64) -> Self {
@@ -132,12 +102,7 @@ impl SimulatedDisk {
             file.crash(&mut state.random);
         }
         for names in state.folders.values_mut() {
-            for change in std::mem::take(&mut names.unsynced) {
-                if random(&mut state.random).is_multiple_of(2) {
-                    change.apply(&mut names.durable);
-                }
-            }
-            names.now.clone_from(&names.durable);
+            names.crash(&mut state.random);
         }
         state.restart();
     }
@@ -262,54 +227,6 @@ impl State {
     }
 }
 
-impl Contents {
-    fn write(&mut self, bytes: &[u8], offset: usize) {
-        let end = offset + bytes.len();
-        if self.now.len() < end {
-            self.now.resize(end, 0);
-        }
-        self.now[offset..end].copy_from_slice(bytes);
-        for sector in offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES) {
-            let start = sector * SECTOR_BYTES;
-            let version = self.now[start..self.now.len().min(start + SECTOR_BYTES)].to_vec();
-            self.unsynced.entry(sector).or_default().push(version);
-        }
-    }
-
-    fn sync(&mut self) {
-        let len = self.now.len();
-        self.durable.resize(len, 0);
-        for sector in std::mem::take(&mut self.unsynced).into_keys() {
-            let (start, end) = (sector * SECTOR_BYTES, len.min((sector + 1) * SECTOR_BYTES));
-            if start < end {
-                self.durable[start..end].copy_from_slice(&self.now[start..end]);
-            }
-        }
-    }
-
-    fn crash(&mut self, seed: &mut u64) {
-        let mut len = self.durable.len();
-        if len != self.now.len() && random(seed).is_multiple_of(2) {
-            len = self.now.len();
-        }
-        self.durable.resize(len, 0);
-        // All, none, or each by chance: the two ends are likelier than chance alone would have them.
-        let mood = random(seed) % 4;
-        for (sector, versions) in std::mem::take(&mut self.unsynced) {
-            let start = sector * SECTOR_BYTES;
-            let survives = mood == 0 || (mood > 1 && random(seed).is_multiple_of(2));
-            if survives && start < len {
-                let last =
-                    if mood == 0 { versions.len() - 1 } else { random(seed) as usize % versions.len() };
-                let version = &versions[last];
-                let end = len.min(start + version.len());
-                self.durable[start..end].copy_from_slice(&version[..end - start]);
-            }
-        }
-        self.now.clone_from(&self.durable);
-    }
-}
-
 /// A step of the generator SplitMix64: small, and good enough to choose by.
 fn random(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -317,167 +234,4 @@ fn random(seed: &mut u64) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
-}
-
-struct SimulatedFolder {
-    path: PathBuf,
-    life: u64,
-    disk: SimulatedDisk,
-}
-
-impl SimulatedFolder {
-    fn handle(&self, file: usize) -> Arc<dyn File> {
-        Arc::new(SimulatedFile { file, life: self.life, disk: self.disk.clone() })
-    }
-
-    fn change(&self, change: impl FnOnce(&mut State) -> io::Result<NameChange>) -> io::Result<()> {
-        self.disk.operate(self.life, Operation::Name, |state| {
-            let change = change(state)?;
-            let names = state.names(&self.path);
-            change.apply(&mut names.now);
-            names.unsynced.push(change);
-            Ok(())
-        })
-    }
-}
-
-impl Folder for SimulatedFolder {
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.state().check(self.life)?;
-        Ok(self.disk.names(&self.path))
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let mut id = 0;
-        self.change(|state| {
-            if state.names(&self.path).now.contains_key(name) {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            id = state.files.len();
-            state.files.push(Contents::default());
-            Ok(NameChange::Created(name.to_owned(), id))
-        })?;
-        Ok(self.handle(id))
-    }
-
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let state = self.disk.state();
-        state.check(self.life)?;
-        let id = state.find(&self.path.join(name)).ok_or(io::ErrorKind::NotFound)?;
-        Ok(self.handle(id))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.change(|state| {
-            let id = state.find(&self.path.join(from)).ok_or(io::ErrorKind::NotFound)?;
-            Ok(NameChange::Renamed(from.to_owned(), to.to_owned(), id))
-        })
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.change(|state| {
-            state.find(&self.path.join(name)).ok_or(io::ErrorKind::NotFound)?;
-            Ok(NameChange::Removed(name.to_owned()))
-        })
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.disk.operate(self.life, Operation::FolderSync, |state| {
-            if !state.faults.skip_folder_syncs {
-                let names = state.names(&self.path);
-                names.unsynced.clear();
-                names.durable.clone_from(&names.now);
-            }
-            Ok(())
-        })
-    }
-
-    fn folder(&self, name: &str) -> io::Result<Arc<dyn Folder>> {
-        self.disk.state().check(self.life)?;
-        Ok(self.disk.folder(self.path.join(name)))
-    }
-
-    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Lock>>> {
-        let mut state = self.disk.state();
-        state.check(self.life)?;
-        let path = self.path.join(name);
-        if state.locks.contains_key(&path) {
-            return Ok(None);
-        }
-        let life = state.life;
-        state.locks.insert(path.clone(), life);
-        Ok(Some(Box::new(SimulatedLock { path, life, disk: self.disk.clone() })))
-    }
-
-    fn random(&self) -> io::Result<u128> {
-        let seed = &mut self.disk.state().random;
-        Ok(u128::from(random(seed)) << 64 | u128::from(random(seed)))
-    }
-}
-
-struct SimulatedLock {
-    path: PathBuf,
-    life: u64,
-    disk: SimulatedDisk,
-}
-
-impl Lock for SimulatedLock {}
-
-impl Drop for SimulatedLock {
-    fn drop(&mut self) {
-        let mut state = self.disk.state();
-        if state.locks.get(&self.path) == Some(&self.life) {
-            state.locks.remove(&self.path);
-        }
-    }
-}
-
-struct SimulatedFile {
-    file: usize,
-    life: u64,
-    disk: SimulatedDisk,
-}
-
-impl File for SimulatedFile {
-    fn size(&self) -> io::Result<u64> {
-        let state = self.disk.state();
-        state.check(self.life)?;
-        Ok(state.files[self.file].now.len() as u64)
-    }
-
-    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        let state = self.disk.state();
-        state.check(self.life)?;
-        let from = state.files[self.file].now.get(offset as usize..).unwrap_or_default();
-        into.copy_from_slice(from.get(..into.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.disk.operate(self.life, Operation::Write, |state| {
-            state.files[self.file].write(bytes, offset as usize);
-            Ok(())
-        })
-    }
-
-    fn set_size(&self, bytes: u64) -> io::Result<()> {
-        self.disk.operate(self.life, Operation::Write, |state| {
-            let contents = &mut state.files[self.file];
-            contents.now.resize(bytes as usize, 0);
-            Ok(())
-        })
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.disk.operate(self.life, Operation::Sync(self.file), |state| {
-            if !state.faults.skip_syncs {
-                state.files[self.file].sync();
-            }
-            Ok(())
-        })
-    }
 }

@@ -6,6 +6,7 @@ mod crashes;
 mod damage;
 mod durability;
 mod harness;
+mod layout;
 mod refusals;
 mod removal;
 mod snapshots;
