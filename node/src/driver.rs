@@ -199,9 +199,16 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 self.replica.stop(format!("the log could not be written: {error}"));
             }
         }
+        let mut blocked = None;
         for frame in out.frames.drain(..) {
             gave = true;
-            if let Err(error) = self.transport.send(frame.to, frame.lane, frame.frame) {
+            // Behind a forwarded proposal that was not sent none is: they keep their order.
+            let sent = match blocked.filter(|_| frame.forwards.is_some()) {
+                Some(error) => Err(error),
+                None => self.transport.send(frame.to, frame.lane, frame.frame),
+            };
+            if let Err(error) = sent {
+                blocked = blocked.or(frame.forwards.map(|_| error));
                 self.replica.not_sent(now, frame.to, frame.forwards, error);
             }
         }

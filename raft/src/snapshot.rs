@@ -52,13 +52,13 @@ impl Raft {
         if generation.round > self.term.0 {
             self.enter_term(Term(generation.round), None, effects); // no log is ahead of its term
         }
-        // The entries behind it stay if the log holds its last entry. Otherwise the whole log belongs to another
-        // history, that last entry included (thesis, section 5.3; hashicorp/raft#697).
+        // The entries behind it stay if the log holds its last entry. Otherwise all that is not committed may belong to
+        // another history, that last entry included (thesis, section 5.3; hashicorp/raft#697).
         if !self.log.agrees_at(index, generation) {
             if matches!(self.state, State::Leader(_)) {
                 self.step_down(effects); // a leader that lacks what is committed has been succeeded
             }
-            self.log.truncate_from(now, self.log.compacted().next(), effects);
+            self.log.truncate_from(now, self.commit.next(), effects);
         }
         self.log.mark_snapshot(now, mark.clone(), effects);
         self.log.compact(now, index, generation, effects);

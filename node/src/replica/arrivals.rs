@@ -93,7 +93,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     fn forward_refused(&mut self, sequence: u64, reason: ForwardRefusal) {
         match reason {
-            ForwardRefusal::NotLeader => self.proposals.not_taken(sequence),
+            ForwardRefusal::NotLeader => self.proposals.not_taken(sequence, &mut self.out.failed),
             ForwardRefusal::ClockAhead => {
                 let ahead = self.options.clock_ahead_max.as_millis();
                 let reason = format!(
@@ -106,7 +106,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// Proposes what is queued: here if this node leads, else through the leader; if none is known, later.
     pub(super) fn propose_queued(&mut self, now: Time, wall: LogTime) {
-        while !self.proposals.is_idle() && now >= self.forward_not_before {
+        while self.proposals.may_propose() && now >= self.forward_not_before {
             let standing = self.engine.standing();
             let Some(leader) = standing.leader else { return };
             let generation = standing.generation;
@@ -157,7 +157,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.out.apply.push(ApplyWork::Entry { entry, tickets });
         }
         if let Some((_, generation)) = self.settling.take_if(|(upto, _)| self.feeding.next() > *upto) {
-            self.proposals.settle(generation);
+            self.proposals.settle(generation, &mut self.out.failed);
         }
         if self.feeding.snapshot_due() {
             self.out.apply.push(ApplyWork::Snapshot);

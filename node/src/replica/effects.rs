@@ -105,7 +105,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             let sequence = proposal.sequence;
             match outcome {
                 Outcome::Accepted(generation) => self.proposals.accepted(sequence, generation),
-                Outcome::Refused(Refusal::NotLeader) => self.proposals.not_taken(sequence),
+                Outcome::Refused(Refusal::NotLeader) => {
+                    self.proposals.not_taken(sequence, &mut self.out.failed);
+                }
                 Outcome::Refused(refusal) => {
                     let error = Error::Refused { reason: refusal.to_string() };
                     self.proposals.refuse(sequence, &error, &mut self.out.failed);

@@ -231,6 +231,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if now >= self.engine.deadline() {
             self.step(now, Event::Tick);
         }
+        if self.forward_not_before <= now {
+            self.forward_not_before = Time::ZERO;
+        }
         self.propose_queued(now, wall);
         self.begin_reads(now);
         self.retry_transfers(now);
@@ -321,7 +324,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// A frame from [`Outputs::frames`] was not taken by the transport.
     pub fn not_sent(&mut self, now: Time, to: NodeId, forwards: Option<u64>, error: SendError) {
         if let Some(sequence) = forwards {
-            self.proposals.not_taken(sequence);
+            self.proposals.not_taken(sequence, &mut self.out.failed);
             self.forward_not_before = now + self.options.timing.heartbeat / 10;
         } else if error == SendError::Full {
             self.step(now, Event::Unreachable(to));

@@ -20,8 +20,13 @@ pub(super) struct Proposals<P> {
     sequence: u64,
     queue: VecDeque<Queued<P>>,
     queue_bytes: usize,
-    /// Entries that were refused, by the sequence they had: they go again before anything queued since.
+    /// Counts batches, in the order in which they take effect.
+    order: u64,
+    /// The place, in that order, of the newest batch that took effect.
+    newest_taken: u64,
+    /// Batches that certainly did not happen, by their place in the order: they go again before anything queued since.
     again: WaitingList<u64, Waiting<P>>,
+    /// Batches under way, by the sequence of the entry.
     waiting: WaitingList<u64, Waiting<P>>,
     /// Nothing expires before this.
     next_expiry: Time,
@@ -38,6 +43,8 @@ struct Queued<P> {
 /// A batch of commands on its way through the cluster.
 #[derive(Debug)]
 struct Waiting<P> {
+    /// Its place among the batches of this node.
+    order: u64,
     /// The leadership it was handed to.
     generation: Generation,
     body: Bytes,
@@ -57,6 +64,8 @@ impl<P> Proposals<P> {
             deadline,
             entry_bytes_max,
             sequence: 0,
+            order: 0,
+            newest_taken: 0,
             queue: VecDeque::new(),
             queue_bytes: 0,
             again: WaitingList::new(),
@@ -81,6 +90,12 @@ impl<P> Proposals<P> {
     /// Whether nothing is queued and nothing under way.
     pub(super) fn is_empty(&self) -> bool {
         self.is_idle() && self.waiting.is_empty()
+    }
+
+    /// Whether there is something to propose that can be proposed now. What goes again waits until nothing is under way:
+    /// else the earlier could come behind the later.
+    pub(super) fn may_propose(&self) -> bool {
+        if self.again.is_empty() { !self.queue.is_empty() } else { self.waiting.is_empty() }
     }
 
     /// Whether something waits that was handed to an earlier leadership. Until its fate is known, proposing anything
@@ -124,7 +139,8 @@ impl<P> Proposals<P> {
             tickets.extend(self.queue.pop_front().map(|queued| queued.ticket));
         }
         let body = self.body.split().freeze();
-        Some(Waiting { generation: Generation::ZERO, body, tickets, deadline })
+        self.order += 1;
+        Some(Waiting { order: self.order, generation: Generation::ZERO, body, tickets, deadline })
     }
 
     /// Whether this node, in this life, gave that name.
@@ -137,7 +153,9 @@ impl<P> Proposals<P> {
         if !self.are_ours(proposal) {
             return Vec::new();
         }
-        self.waiting.remove(proposal.sequence).map(|waiting| waiting.tickets).unwrap_or_default()
+        let Some(waiting) = self.waiting.remove(proposal.sequence) else { return Vec::new() };
+        self.newest_taken = self.newest_taken.max(waiting.order);
+        waiting.tickets
     }
 
     /// The entry of that sequence was accepted under this generation.
@@ -148,16 +166,27 @@ impl<P> Proposals<P> {
     }
 
     /// The entry of that sequence did not happen: it goes again.
-    pub(super) fn not_taken(&mut self, sequence: u64) {
+    pub(super) fn not_taken(&mut self, sequence: u64, failed: &mut Vec<(P, Error)>) {
         if let Some(waiting) = self.waiting.remove(sequence) {
-            self.again.insert(sequence, waiting);
+            self.go_again(waiting, failed);
         }
     }
 
     /// Nothing handed to a leadership before this one can happen any more: it goes again.
-    pub(super) fn settle(&mut self, generation: Generation) {
-        for (sequence, waiting) in self.waiting.take_where(|waiting| waiting.generation < generation) {
-            self.again.insert(sequence, waiting);
+    pub(super) fn settle(&mut self, generation: Generation, failed: &mut Vec<(P, Error)>) {
+        for (_, waiting) in self.waiting.take_where(|waiting| waiting.generation < generation) {
+            self.go_again(waiting, failed);
+        }
+    }
+
+    /// Proposes a batch anew that did not happen; unless a later one already took effect, for then it would come out of
+    /// order, and its proposer is told instead.
+    fn go_again(&mut self, waiting: Waiting<P>, failed: &mut Vec<(P, Error)>) {
+        if waiting.order > self.newest_taken {
+            self.again.insert(waiting.order, waiting);
+        } else {
+            let error = Error::NoLeader { waited: self.deadline };
+            failed.extend(waiting.tickets.into_iter().map(|ticket| (ticket, error.clone())));
         }
     }
 

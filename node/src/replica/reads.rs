@@ -113,6 +113,9 @@ impl<R> Reads<R> {
 
     /// Queues again what was asked of another leadership than this one, or got no answer for long.
     pub(super) fn reconsider(&mut self, now: Time, generation: Generation) {
+        if self.not_before <= now {
+            self.not_before = Time::ZERO;
+        }
         let stale = |round: &Round<R>| match round {
             Round::Local { generation: asked, retry_at, .. } => *asked != generation || *retry_at <= now,
             Round::Remote { .. } => false,

@@ -1,0 +1,33 @@
+//! The engine's own invariants, in their three forms.
+
+use consensus_api::Engine;
+
+use crate::simulator::Member;
+
+/// Evaluates [`Engine::check`], [`Engine::check_step`] and [`Engine::check_cluster`] after every step.
+#[derive(Debug)]
+pub(super) struct Invariants<E> {
+    before: Vec<Option<E>>,
+}
+
+impl<E: Engine> Invariants<E> {
+    pub(super) fn new(count: usize) -> Self {
+        Self { before: vec![None; count] }
+    }
+
+    pub(super) fn stepped(&mut self, members: &[Member<E>], at: usize) -> u64 {
+        let Some(after) = members[at].engine() else { return 0 };
+        let mut checks = after.check();
+        if let Some(before) = &self.before[at] {
+            checks += E::check_step(before, after);
+        }
+        let running: Vec<&E> = members.iter().filter_map(Member::engine).collect();
+        checks += E::check_cluster(&running);
+        self.before[at] = Some(after.clone());
+        checks
+    }
+
+    pub(super) fn crashed(&mut self, at: usize) {
+        self.before[at] = None;
+    }
+}

@@ -1,0 +1,159 @@
+//! [`Member`]: one simulated node: a real replica and a real applier, on an imagined disk and clock.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use consensus_api::{
+    ClusterName, Engine, Identity, Incarnation, Index, LogTime, Membership, NodeId, SnapshotMark,
+    StateMachine, StoreId, Time,
+};
+use node::{Applier, ApplyWork, Options, Replica, Start};
+
+use super::disk::Disk;
+use super::machine::Ledger;
+use crate::Random;
+
+/// The number of a client's operation. It is the ticket of the proposal or read.
+pub(crate) type OpId = u64;
+
+/// One simulated node.
+#[derive(Debug)]
+pub struct Member<E: Engine> {
+    /// Its id.
+    pub id: NodeId,
+    /// Counts its starts.
+    pub(crate) life: u64,
+    /// What runs, while it runs.
+    pub(crate) running: Option<Running<E>>,
+    /// What survives.
+    pub disk: Disk,
+    /// Until then the process is frozen.
+    pub(crate) paused_until: Time,
+    wall_offset_ms: u64,
+    drift_permille: u64,
+    options: Options,
+    founders: Membership,
+    random: Random,
+}
+
+/// A node's volatile part.
+#[derive(Debug)]
+pub(crate) struct Running<E: Engine> {
+    pub(crate) replica: Replica<E, OpId, OpId>,
+    pub(crate) applier: Applier<Ledger>,
+    /// Work handed over and not yet done.
+    pub(crate) apply: VecDeque<ApplyWork<OpId>>,
+    /// Reads by the index they wait for.
+    pub(crate) reads: BTreeMap<Index, Vec<OpId>>,
+    /// A snapshot coming in.
+    pub(crate) receiving: Option<(SnapshotMark, Vec<u8>)>,
+    /// The next wake-up that is queued.
+    pub(crate) alarm: Time,
+}
+
+impl<E: Engine> Member<E> {
+    pub(crate) fn new(
+        id: NodeId,
+        founders: Membership,
+        options: Options,
+        clocks: (u64, u64),
+        random: Random,
+    ) -> Self {
+        let (wall_offset_ms, drift_permille) = clocks;
+        Self {
+            id,
+            life: 0,
+            running: None,
+            disk: Disk::default(),
+            paused_until: Time::ZERO,
+            wall_offset_ms,
+            drift_permille,
+            options,
+            founders,
+            random,
+        }
+    }
+
+    /// The node's own monotonic clock at a moment of the simulation.
+    pub(crate) fn local(&self, now: Time) -> Time {
+        Time(now.0 + now.0 / 1000 * self.drift_permille)
+    }
+
+    /// The moment of the simulation at which the node's own clock shows this, or just after.
+    pub(crate) fn global(&self, local: Time) -> Time {
+        if local == Time::MAX {
+            return Time::MAX;
+        }
+        Time(local.0 / (1000 + self.drift_permille) * 1000 + 1000)
+    }
+
+    /// The node's wall clock.
+    pub(crate) fn wall(&self, now: Time) -> LogTime {
+        LogTime(1_700_000_000_000 + now.0 / 1_000_000 + self.wall_offset_ms)
+    }
+
+    /// Starts the node on what its disk holds.
+    pub(crate) fn start(&mut self, now: Time) -> Result<(), String> {
+        self.life += 1;
+        let mut applier = Applier::new(Ledger::default(), self.founders.clone());
+        let snapshot = self.disk.snapshot().cloned();
+        if let Some((mark, bytes)) = &snapshot {
+            applier.restore(mark.clone(), &mut &bytes[..]).map_err(|failure| failure.0)?;
+        }
+        let cluster = ClusterName::new("simulated").ok_or("a good name")?;
+        let store = StoreId(u128::from(self.id.0));
+        let incarnation = Incarnation(self.id.0 << 32 | self.life);
+        let identity = Identity { cluster, node: self.id, engine: E::NAME, store, incarnation };
+        let start = Start {
+            identity,
+            founders: self.founders.clone(),
+            snapshot: snapshot.map(|(mark, _)| mark),
+            now: self.local(now),
+            seed: self.random.next(),
+            options: self.options.clone(),
+            engine: E::Options::default(),
+        };
+        let replica =
+            Replica::recover(start, self.disk.recover(self.id.0)).map_err(|error| error.to_string())?;
+        self.running = Some(Running {
+            replica,
+            applier,
+            apply: VecDeque::new(),
+            reads: BTreeMap::new(),
+            receiving: None,
+            alarm: Time::MAX,
+        });
+        Ok(())
+    }
+
+    /// The process is gone, and with it all that was not durable.
+    pub(crate) fn crash(&mut self) {
+        self.running = None;
+        self.paused_until = Time::ZERO;
+        self.disk.crash(&mut self.random);
+    }
+
+    /// The engine, while the node runs.
+    pub fn engine(&self) -> Option<&E> {
+        self.running.as_ref().map(|running| running.replica.engine())
+    }
+
+    /// The state machine, while the node runs.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.running.as_ref().map(|running| running.applier.machine())
+    }
+}
+
+impl<E: Engine> Running<E> {
+    /// The snapshot of the state as it is.
+    pub(crate) fn snapshot(&self) -> Result<(SnapshotMark, Bytes), String> {
+        let point = self.applier.snapshot();
+        let mark = point.mark.clone();
+        let mut bytes = Vec::new();
+        point.write_to(&mut bytes).map_err(|error| error.to_string())?;
+        Ok((mark, bytes.into()))
+    }
+}
+
+/// The answer to a command.
+pub(crate) type Answer = <Ledger as StateMachine>::Response;
