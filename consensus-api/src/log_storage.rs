@@ -53,7 +53,8 @@ pub trait LogStorage: Send + 'static {
     /// [`StorageError`] when the log is another's, is damaged, or cannot be read or created.
     fn attach(&mut self, identity: &Identity) -> Result<Recovered, StorageError>;
 
-    /// Takes a batch for writing, without waiting. `seq` is the batch's number; numbers grow from call to call.
+    /// Takes a batch for writing, without waiting. `seq` is the batch's number; numbers grow from call to call. A batch of
+    /// hints only ([`Batch::is_lazy`]) may be put off, and be reported durable together with what comes after it.
     ///
     /// # Errors
     /// [`StorageError::Poisoned`] after an earlier failure.

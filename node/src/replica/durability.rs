@@ -51,7 +51,10 @@ impl<M> Durability<M> {
         if self.writing.is_some() || self.queued.is_empty() {
             return None;
         }
-        self.writing = Some(self.queued_seq);
+        // A storage may put off hints, and tells of them only with what comes next: nothing waits for them.
+        if !self.queued.is_lazy() {
+            self.writing = Some(self.queued_seq);
+        }
         Some((self.queued_seq, std::mem::take(&mut self.queued)))
     }
 
@@ -117,6 +120,16 @@ mod tests {
         assert!(!writes.is_idle());
         writes.durable(WriteSeq(4));
         assert!(writes.is_idle());
+    }
+
+    #[test]
+    fn nothing_waits_for_a_hint() {
+        let mut writes = Durability::<()>::new();
+        writes.queue(WriteSeq(1), [Op::Watermark(Index(1))].into_iter().collect());
+        assert_eq!(writes.next_write().unwrap().0, WriteSeq(1));
+        assert!(writes.is_idle());
+        writes.queue(WriteSeq(2), [Op::TruncateFrom(Index(1))].into_iter().collect());
+        assert_eq!(writes.next_write().unwrap().0, WriteSeq(2));
     }
 
     #[test]

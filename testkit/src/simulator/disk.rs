@@ -14,6 +14,8 @@ pub struct Disk {
     outline: Outline,
     entries: BTreeMap<Index, Entry>,
     snapshot: Option<(SnapshotMark, Bytes)>,
+    /// Hints, which are written with what comes next.
+    put_off: Batch,
     /// The batch being written.
     writing: Option<(WriteSeq, Batch)>,
 }
@@ -24,9 +26,15 @@ impl Disk {
         Recovered { store: StoreId(u128::from(node)), outline: self.outline.clone(), notes: Vec::new() }
     }
 
-    pub(crate) fn begin(&mut self, seq: WriteSeq, batch: Batch) {
+    /// Begins a write. Whether there is anything to wait for.
+    pub(crate) fn begin(&mut self, seq: WriteSeq, batch: Batch) -> bool {
         assert!(self.writing.is_none(), "one write is under way at a time");
-        self.writing = Some((seq, batch));
+        let lazy = batch.is_lazy();
+        self.put_off.merge(batch);
+        if !lazy {
+            self.writing = Some((seq, std::mem::take(&mut self.put_off)));
+        }
+        !lazy
     }
 
     /// The write under way is durable.
@@ -42,6 +50,7 @@ impl Disk {
             self.finish();
         }
         self.writing = None;
+        self.put_off = Batch::new();
     }
 
     fn apply(&mut self, op: Op) {

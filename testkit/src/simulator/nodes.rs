@@ -206,8 +206,9 @@ impl<E: Engine> Simulation<E> {
         }
         if let Some((seq, batch)) = out.write.take() {
             let wait = self.write_time();
-            self.members[at].disk.begin(seq, batch);
-            self.to(at, wait, Own::Written);
+            if self.members[at].disk.begin(seq, batch) {
+                self.to(at, wait, Own::Written);
+            }
         }
         for frame in out.frames.drain(..) {
             self.report.trace = super::mix(self.report.trace, frame.frame.len() as u64 ^ frame.to.0 << 32);
