@@ -22,7 +22,8 @@ use crate::{
 /// 3. **Safe on a bad network.** Messages may be lost, delayed, duplicated and reordered. FIFO links make an engine fast,
 ///    never correct.
 /// 4. **Every request is answered.** What is proposed is accepted or refused at once; what was accepted under a
-///    generation is committed, or [`Effects::settle`] says that it never will be. A read is answered or refused.
+///    generation is committed, or [`Effects::settle`] says that it never will be, or [`Effects::give_up`] that nobody can
+///    tell. A read is answered or refused.
 /// 5. **Complete.** Membership change, snapshots, read index and leadership transfer are part of the trait. What an
 ///    engine cannot do it says in [`CAPABILITIES`](Self::CAPABILITIES), and refuses with [`Refusal::Unsupported`].
 /// 6. **Checked.** The protocol's invariants are asserts, one sentence each, in [`check`](Self::check),

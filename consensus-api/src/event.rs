@@ -153,6 +153,7 @@ pub struct Effects<M> {
     /// Requests that are answered.
     pub proposals: Vec<(ProposalId, Outcome)>,
     settled: Generation,
+    given_up: Generation,
     /// Peers that need a snapshot, because the log no longer holds what they lack. Answered by [`Event::SnapshotSent`].
     pub snapshots_needed: Vec<NodeId>,
     /// Replace the state machine's state by the newest snapshot, which is this one.
@@ -172,6 +173,7 @@ impl<M> Effects<M> {
             reads: Vec::new(),
             proposals: Vec::new(),
             settled: Generation::ZERO,
+            given_up: Generation::ZERO,
             snapshots_needed: Vec::new(),
             restore: None,
             fatal: None,
@@ -216,6 +218,18 @@ impl<M> Effects<M> {
         self.settled = self.settled.max(generation);
     }
 
+    /// Of entries accepted under a generation lower than this, and not committed yet, the engine will not say more: some
+    /// may still be committed. Whoever still waits for one after applying up to the commit index is told that nobody
+    /// knows. For engines in which a later leader may take up what an earlier one left.
+    pub fn give_up(&mut self, generation: Generation) {
+        self.given_up = self.given_up.max(generation);
+    }
+
+    /// See [`give_up`](Self::give_up). Zero when nothing was said.
+    pub const fn given_up(&self) -> Generation {
+        self.given_up
+    }
+
     /// See [`settle`](Self::settle). Zero when nothing was said.
     pub const fn settled(&self) -> Generation {
         self.settled
@@ -238,6 +252,7 @@ impl<M> Effects<M> {
         self.reads.clear();
         self.proposals.clear();
         self.settled = Generation::ZERO;
+        self.given_up = Generation::ZERO;
         self.snapshots_needed.clear();
         self.restore = None;
         self.fatal = None;

@@ -159,6 +159,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if let Some((_, generation)) = self.settling.take_if(|(upto, _)| self.feeding.next() > *upto) {
             self.proposals.settle(generation, &mut self.out.failed);
         }
+        if let Some((_, generation)) = self.giving_up.take_if(|(upto, _)| self.feeding.next() > *upto) {
+            self.proposals.give_up(generation, &mut self.out.failed);
+        }
         if self.feeding.snapshot_due() {
             self.out.apply.push(ApplyWork::Snapshot);
         }

@@ -51,6 +51,10 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.settled = effects.settled();
             self.settling = Some((self.commit, self.settled));
         }
+        if effects.given_up() > self.given_up {
+            self.given_up = effects.given_up();
+            self.giving_up = Some((self.commit, self.given_up));
+        }
         for (proposal, outcome) in effects.proposals.drain(..) {
             self.proposal_outcome(proposal, outcome);
         }

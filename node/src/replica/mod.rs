@@ -59,6 +59,9 @@ pub struct Replica<E: Engine, P, R> {
     settled: Generation,
     /// What is settled once everything up to the index is handed to the state machine.
     settling: Option<(Index, Generation)>,
+    given_up: Generation,
+    /// What nobody can tell any more once everything up to the index is handed to the state machine.
+    giving_up: Option<(Index, Generation)>,
     /// Forwarding pauses until then, because the way to the leader was full.
     forward_not_before: Time,
     snapshot: Index,
@@ -138,6 +141,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             led: None,
             settled: Generation::ZERO,
             settling: None,
+            given_up: Generation::ZERO,
+            giving_up: None,
             forward_not_before: Time::ZERO,
             snapshot: restored,
             notes,

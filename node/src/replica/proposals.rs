@@ -54,6 +54,8 @@ struct Waiting<P> {
 
 /// Why what was under way has no known outcome.
 pub(super) const TIMED_OUT: &str = "no answer came before the request's deadline";
+pub(super) const LEADER_LOST: &str =
+    "the leader it was handed to is gone, and its successor may or may not take it up";
 pub(super) const IN_SNAPSHOT: &str = "the node took over a snapshot that may contain it";
 pub(crate) const NODE_STOPPED: &str = "the node stopped while the request was under way";
 
@@ -179,6 +181,23 @@ impl<P> Proposals<P> {
         }
     }
 
+    /// Nobody can tell what becomes of what was handed to a leadership before this one.
+    pub(super) fn give_up(&mut self, generation: Generation, failed: &mut Vec<(P, Error)>) {
+        self.end_unknown(|waiting| waiting.generation < generation, LEADER_LOST, failed);
+    }
+
+    fn end_unknown(
+        &mut self,
+        ends: impl Fn(&Waiting<P>) -> bool,
+        reason: &'static str,
+        failed: &mut Vec<(P, Error)>,
+    ) {
+        for (_, waiting) in self.waiting.take_where(ends) {
+            let unknown = |ticket| (ticket, Error::OutcomeUnknown { reason });
+            failed.extend(waiting.tickets.into_iter().map(unknown));
+        }
+    }
+
     /// Proposes a batch anew that did not happen; unless a later one already took effect, for then it would come out of
     /// order, and its proposer is told instead.
     fn go_again(&mut self, waiting: Waiting<P>, failed: &mut Vec<(P, Error)>) {
@@ -192,10 +211,7 @@ impl<P> Proposals<P> {
 
     /// What was handed to this leadership or an earlier one may be contained in a snapshot: nobody can tell.
     pub(super) fn swallow(&mut self, generation: Generation, failed: &mut Vec<(P, Error)>) {
-        let unknown = Error::OutcomeUnknown { reason: IN_SNAPSHOT };
-        for (_, waiting) in self.waiting.take_where(|waiting| waiting.generation <= generation) {
-            failed.extend(waiting.tickets.into_iter().map(|ticket| (ticket, unknown.clone())));
-        }
+        self.end_unknown(|waiting| waiting.generation <= generation, IN_SNAPSHOT, failed);
     }
 
     /// Ends the entry of that sequence without its outcome known.
@@ -222,11 +238,8 @@ impl<P> Proposals<P> {
         if now < self.next_expiry {
             return;
         }
-        let unknown = Error::OutcomeUnknown { reason: TIMED_OUT };
         let no_leader = Error::NoLeader { waited: self.deadline };
-        for (_, late) in self.waiting.take_where(|waiting| waiting.deadline <= now) {
-            failed.extend(late.tickets.into_iter().map(|ticket| (ticket, unknown.clone())));
-        }
+        self.end_unknown(|waiting| waiting.deadline <= now, TIMED_OUT, failed);
         for (_, late) in self.again.take_where(|waiting| waiting.deadline <= now) {
             failed.extend(late.tickets.into_iter().map(|ticket| (ticket, no_leader.clone())));
         }
@@ -251,7 +264,6 @@ impl<P> Proposals<P> {
 
     /// Ends everything that was proposed: nobody can tell.
     pub(super) fn fail_waiting(&mut self, failed: &mut Vec<(P, Error)>) {
-        let tickets = self.waiting.take_all().flat_map(|waiting| waiting.tickets);
-        failed.extend(tickets.map(|ticket| (ticket, Error::OutcomeUnknown { reason: NODE_STOPPED })));
+        self.end_unknown(|_| true, NODE_STOPPED, failed);
     }
 }

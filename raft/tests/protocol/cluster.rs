@@ -182,6 +182,9 @@ impl Cluster {
         let member = self.members.get_mut(&id).expect("there is such a member");
         let effects = &mut member.effects;
         if let Some((seq, batch)) = effects.take_batch() {
+            let commit = member.raft.as_ref().expect("it just spoke").standing().commit;
+            let honest = |op: &Op| !matches!(op, Op::Watermark(index) if *index > commit);
+            assert!(batch.ops().iter().all(honest), "a watermark speaks of committed entries");
             member.disk.submit(seq, batch);
         }
         let sends = std::mem::take(&mut effects.sends);

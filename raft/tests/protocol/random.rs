@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use consensus_api::{Engine, Event, FlowLimits, Generation, Index, Membership, NodeId, Outcome, ProposalId};
 
-use crate::cluster::{Cluster, Packet};
+use crate::cluster::{Cluster, Packet, timing};
 
 /// `QUORATE_SEEDS=1000..2000` runs a longer campaign, `QUORATE_SEEDS=7..8` one schedule again.
 const SEEDS: std::ops::Range<u64> = 0..160;
@@ -84,12 +84,13 @@ impl Schedule {
                 let id = self.any_member();
                 self.cluster.complete_write(id);
             }
-            780..860 => {
+            780..855 => {
                 let id = self.any_member();
                 let millis = self.roll(80);
                 self.tick(id, Duration::from_millis(millis));
             }
-            860..864 => self.pass_time(),
+            855..860 => self.pass_time(),
+            860..864 => self.unrest(),
             864..920 => self.propose(),
             920..950 => self.begin_read(),
             950..956 => self.crash_or_restart(),
@@ -141,6 +142,39 @@ impl Schedule {
         }
     }
 
+    /// Nobody hears anybody for long, and some of them stand for election at the same time.
+    fn unrest(&mut self) {
+        if self.seed % 3 == 0 {
+            return; // a quieter schedule
+        }
+        for id in self.cluster.ids() {
+            let member = self.cluster.member_mut(id);
+            member.now = member.now + timing().election_timeout_max;
+        }
+        for id in self.cluster.ids() {
+            if self.roll(2) == 0 {
+                self.tick(id, Duration::ZERO);
+            }
+        }
+        // Votes are cast while older writes are still under way, and a crash may take them.
+        for _ in 0..self.roll(60) {
+            self.deliver_something();
+        }
+        if self.roll(2) == 0 {
+            self.crash_some();
+        }
+    }
+
+    fn crash_some(&mut self) {
+        let id = self.any_member();
+        self.collect(); // what it said before the crash stands
+        self.cluster.crash(id);
+        self.floors.retain(|(member, _), _| *member != id);
+        if self.roll(2) == 0 {
+            self.cluster.restart(id);
+        }
+    }
+
     fn propose(&mut self) {
         // Mostly to a leader, so that something gets done.
         let id = if self.roll(4) > 0 { self.cluster.leader() } else { self.any_up() };
@@ -169,8 +203,7 @@ impl Schedule {
         if !self.cluster.is_up(id) {
             self.cluster.restart(id);
         } else if self.roll(3) == 0 {
-            self.cluster.crash(id);
-            self.floors.retain(|(member, _), _| *member != id);
+            self.crash_some();
         }
     }
 

@@ -271,6 +271,36 @@ fn malformed_entries_are_not_taken() {
     }
 }
 
+/// openraft's stale acknowledgement: what was acknowledged to an earlier leadership says nothing to a later one of the
+/// same member, whose followers' logs may have been cut in between. Nor does it confirm a read.
+#[test]
+fn answers_to_an_earlier_leadership_count_for_nothing() {
+    let mut cluster = limited(3, FlowLimits::default());
+    cluster.propose_many(1, 3);
+    cluster.read(1, 1);
+    cluster.deliver_only(|packet| packet.to == 2);
+    cluster.complete_writes(2);
+    let answers = cluster.take(|packet| packet.from == 2);
+    assert!(
+        answers.iter().any(|packet| matches!(packet.message.body, Body::Accepted { matched: Index(4), .. }))
+    );
+    cluster.drop_all();
+    // Node 1 loses what was not durable, and leads again, with node 2 out of reach.
+    cluster.restart(1);
+    let later = cluster.member(3).now + timing().election_timeout_max;
+    cluster.member_mut(3).now = later;
+    cluster.fire(1);
+    cluster.settle_without(&[2]);
+    cluster.propose_many(1, 5);
+    assert_eq!((cluster.role(1), cluster.term(1)), (Role::Leader, 2));
+    cluster.read(1, 2);
+    let before = cluster.progress(1, 2);
+    cluster.drop_all();
+    answers.iter().for_each(|packet| cluster.deliver(packet));
+    assert_eq!(cluster.progress(1, 2), before);
+    assert_eq!(cluster.answer(1, 2), None);
+}
+
 /// An answer that no sound peer gives leaves the leader where it was.
 #[test]
 fn absurd_answers_change_nothing() {

@@ -162,6 +162,24 @@ fn an_older_snapshot_after_a_newer_one_changes_nothing() {
     assert_eq!((cluster.commit(3), cluster.progress(1, 3).matched), (7, Index(7)));
 }
 
+/// That a snapshot has reached a peer is no acknowledgement: the peer may lose it yet.
+#[test]
+fn a_snapshot_that_was_sent_counts_for_nothing_before_the_peer_says_so() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.crash(3);
+    cluster.propose_many(1, 3);
+    cluster.settle();
+    cluster.snapshot(1, 0);
+    cluster.restart(3);
+    cluster.run_without(Duration::from_millis(200), &[]);
+    cluster.step(1, Event::SnapshotSent { to: NodeId(3), upto: Some(Index(4)) });
+    assert_eq!(cluster.progress(1, 3).matched, Index(1));
+    cluster.settle();
+    assert_eq!(cluster.progress(1, 3).matched, Index(1), "it never arrived");
+    assert_eq!(cluster.member(1).snapshots_needed, [3, 3], "and is asked for again");
+}
+
 /// A snapshot is not durable in the log before the write is: until then nothing is acknowledged.
 #[test]
 fn a_snapshot_is_acknowledged_once_its_mark_is_durable() {

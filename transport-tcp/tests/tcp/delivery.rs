@@ -70,6 +70,7 @@ async fn control_overtakes_data_that_a_slow_peer_holds_up() {
     let mut sent = 0;
     while a.tcp.send(NodeId(2), Lane::Data, data.clone()).is_ok() {
         sent += 1;
+        assert!(sent < 1_000, "a queue of 64 MiB took 250 MiB");
         tokio::task::yield_now().await; // lets the writer fill the socket
     }
     a.send(2, Lane::Control, &frame(b"urgent"));

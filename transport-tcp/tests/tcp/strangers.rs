@@ -166,7 +166,12 @@ async fn an_unknown_kind_that_does_not_matter_is_skipped_and_pings_are_answered(
 
 #[tokio::test]
 async fn a_crowd_of_the_silent_keeps_nobody_out() {
-    let (mut a, mut b) = Member::connected_pair(Options { handshakes_max: 4, ..options() }).await;
+    let (mut a, mut b) = Member::connected_pair(Options {
+        handshakes_max: 4,
+        handshake_wait_max: Duration::from_secs(600), // not what ends them
+        ..options()
+    })
+    .await;
     let mut crowd = Vec::new();
     for _ in 0..40 {
         crowd.push(Speaker::dial(a.tcp.local_addr()).await);
