@@ -48,6 +48,8 @@ pub(crate) struct Writer {
     wants_mark: bool,
     /// Whether entries were compacted since [`free_compacted`](Self::free_compacted) last looked.
     has_compacted: bool,
+    /// The segment in which the group being written began, or else the next one will.
+    group_began_in: u64,
     /// Segments before this one can go once the header that says so is synced.
     removable: Option<u64>,
 }
@@ -120,6 +122,7 @@ impl Writer {
             unsynced: None,
             wants_mark: false,
             has_compacted: false,
+            group_began_in: last.segment.header.seq,
             removable: None,
             folder,
         };
@@ -160,6 +163,7 @@ impl Writer {
                 offset += bytes;
             }
         }
+        self.group_began_in = self.segment.header.seq;
         Ok(durable)
     }
 
@@ -200,7 +204,6 @@ impl Writer {
 
     /// Begins the next segment with what must survive the removal of older ones. Everything before it is synced.
     fn move_on(&mut self, file: Arc<dyn File>, prev_last_batch: u64) -> Result<(), StorageError> {
-        // What was staged since the index was last brought up to date stands in this segment, which stays.
         let oldest_needed = self.oldest_needed();
         let seq = self.segment.header.seq + 1;
         let (segment, page) = begin(&*self.folder, file, |salt, prepared_bytes| SegmentHeader {
@@ -280,10 +283,10 @@ impl Writer {
         Ok(durable)
     }
 
-    /// The oldest segment in which an entry counts, as of the last group.
+    /// The oldest segment in which an entry counts, or may: the index does not know of the group being written yet.
     fn oldest_needed(&self) -> u64 {
-        let current = self.segment.header.seq;
-        self.shared.extents().oldest_segment().map_or(current, |oldest| oldest.min(current))
+        let oldest = self.shared.extents().oldest_segment();
+        oldest.map_or(self.group_began_in, |oldest| oldest.min(self.group_began_in))
     }
 
     /// Moves on to the next segment, if one is ready, after a compaction that has freed more segments than that costs.

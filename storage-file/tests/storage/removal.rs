@@ -42,7 +42,14 @@ fn segments_go_oldest_first_once_nothing_in_them_counts_and_never_come_back() {
     assert_eq!(entries.len(), 30);
     log.submit(WriteSeq(62), compact(60)).unwrap();
     durable(&mut log).unwrap();
-    assert!(segments(&disk).len() <= 2);
+    let compacted_in = segments(&disk);
+    assert!(compacted_in.len() <= 2);
+    // Go on until the segment that holds the compaction is itself removed.
+    for index in 61..=90 {
+        log.submit(WriteSeq(index + 10), put([entry(index, 1, 500)])).unwrap();
+        durable(&mut log).unwrap();
+    }
+    assert!(segments(&disk)[0] > compacted_in[0]);
     disk.crash();
     drop(log);
     let (log, recovered) = open(&disk, INLINE).unwrap();
@@ -53,7 +60,7 @@ fn segments_go_oldest_first_once_nothing_in_them_counts_and_never_come_back() {
         Some(&5_u64.to_le_bytes()[..]),
         "repeated at each head"
     );
-    assert_eq!(read_all(&log).unwrap(), []);
+    assert_eq!(read_all(&log).unwrap().len(), 30);
 }
 
 /// The younger segment holds the truncation that keeps the older one's entries away: it must not go first.
@@ -157,7 +164,7 @@ fn a_reader_beside_the_writer_sees_whole_batches_and_all_that_was_reported() {
     let mut log = FileLog::open_with(folder.path(), options).unwrap();
     log.attach(&identity()).unwrap();
     let reader = log.reader();
-    let (told, reported) = std::sync::mpsc::channel::<u64>();
+    let (told, reported) = std::sync::mpsc::sync_channel::<u64>(2);
     let reads = std::thread::spawn(move || {
         for last in reported {
             let entries =
