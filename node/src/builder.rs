@@ -145,16 +145,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
         let (requests, receiver) = mpsc::unbounded_channel();
         let (feedback, feedbacks) = mpsc::unbounded_channel();
         let (status, statuses) = watch::channel(status_of(&replica, None));
-        let (chunk_orders, mut orders) = mpsc::unbounded_channel();
-        let (reports, chunk_reports) = mpsc::unbounded_channel();
-        let mut chunks = Chunks::new(snapshots.clone());
-        runtime.spawn(async move {
-            while let Some(order) = orders.recv().await {
-                if reports.send(chunks.carry_out(order).await).is_err() {
-                    break;
-                }
-            }
-        });
+        let (chunk_orders, chunk_reports) = Chunks::spawn(snapshots.clone(), &runtime);
         let worker = Worker::new(applier, snapshots, feedback);
         let worker = WorkerPort::new(worker, options.apply_on, format!("apply-{node}")).map_err(no_thread)?;
         let driver = Driver {

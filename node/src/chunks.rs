@@ -7,6 +7,8 @@ use consensus_api::{
     Index, NodeId, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, SnapshotReader, SnapshotStorage, SnapshotWriter,
     StorageError,
 };
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::replica::{Chunk, ChunkRead, ChunkWrite};
 
@@ -40,11 +42,25 @@ struct Receiving {
 }
 
 impl Chunks {
-    pub(crate) fn new(snapshots: Arc<dyn SnapshotStorage>) -> Self {
-        Self { snapshots, sending: BTreeMap::new(), receiving: None }
+    /// A task of its own, which ends with its owner: orders in, a report for each out.
+    pub(crate) fn spawn(
+        snapshots: Arc<dyn SnapshotStorage>,
+        runtime: &Handle,
+    ) -> (UnboundedSender<ChunkOrder>, UnboundedReceiver<ChunkReport>) {
+        let (order, mut orders) = mpsc::unbounded_channel();
+        let (report, reports) = mpsc::unbounded_channel();
+        let mut chunks = Self { snapshots, sending: BTreeMap::new(), receiving: None };
+        runtime.spawn(async move {
+            while let Some(order) = orders.recv().await {
+                if report.send(chunks.carry_out(order).await).is_err() {
+                    break;
+                }
+            }
+        });
+        (order, reports)
     }
 
-    pub(crate) async fn carry_out(&mut self, order: ChunkOrder) -> ChunkReport {
+    async fn carry_out(&mut self, order: ChunkOrder) -> ChunkReport {
         match order {
             ChunkOrder::Read(read) => {
                 let to = read.to;

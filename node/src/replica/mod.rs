@@ -35,7 +35,7 @@ use crate::cache::Cache;
 use crate::envelope::Envelope;
 use crate::options::Options;
 
-/// One member of a cluster, as a synchronous state machine. See the [module](self).
+/// One member of a cluster, as a synchronous state machine. See the top of this file.
 ///
 /// After any number of calls comes [`advance`](Self::advance), then the [`Outputs`] are carried out. Nothing leaves
 /// before: what queued in the meantime goes together.
