@@ -87,7 +87,9 @@ async fn a_peer_that_takes_nothing_is_found_out() {
     let mut a = Member::start(listen().await, &identity(1), &[(2, b.local_addr().unwrap())], options);
     let _reads_nothing = Speaker::answer(&b, &identity(2), 1).await;
     let large = Frame { head: crate::member::bytes(1 << 20, 0), ..Frame::default() };
-    while a.tcp.send(NodeId(2), Lane::Data, large.clone()).is_ok() {}
+    for _ in 0..60 {
+        a.send(2, Lane::Data, &large);
+    }
     a.until(&Arrival::Unreachable(NodeId(2))).await;
 }
 
