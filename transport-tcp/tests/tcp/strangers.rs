@@ -6,6 +6,7 @@ use std::time::Duration;
 use consensus_api::{Lane, NodeId};
 use quorate_transport_tcp::Options;
 use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
 
 use crate::journal::lines_with;
 use crate::member::{Member, frame, identity, options};
@@ -20,7 +21,8 @@ async fn is_hung_up_on(bytes: &[u8], reason: &str) {
     let address = caller.stream.local_addr().unwrap();
     caller.say(bytes).await;
     let mut rest = Vec::new();
-    let _end_or_reset = caller.stream.read_to_end(&mut rest).await;
+    let end = caller.stream.read_to_end(&mut rest);
+    let _end_or_reset = timeout(Duration::from_secs(20), end).await.expect("the end");
     assert!(rest.is_empty(), "no answer for one who does not know the protocol");
     still_talk(&mut a, &mut b).await;
     assert_eq!(lines_with(&[&address.to_string(), reason]), 1, "the log does not say once: {reason}");
