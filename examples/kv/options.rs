@@ -1,0 +1,81 @@
+//! [`Options`]: what can be said on the command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser};
+
+use crate::limits::Limits;
+use crate::member::EngineChoice;
+
+/// A replicated key-value store that speaks the Redis protocol. Without a subcommand: three nodes on this machine, for
+/// clients at the ports 6401 to 6403.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kv", args_conflicts_with_subcommands = true)]
+pub struct Options {
+    #[command(subcommand)]
+    pub subcommand: Option<Subcommand>,
+    /// The folder that holds the nodes' folders.
+    #[arg(long, default_value = "kv-data", value_name = "DIR")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Subcommand {
+    /// Runs one member of a cluster.
+    Node(NodeOptions),
+}
+
+/// One member.
+#[derive(Clone, Debug, Args)]
+pub struct NodeOptions {
+    /// The member's own number.
+    #[arg(long)]
+    pub id: u64,
+    /// The folder of its log.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where clients connect, such as 0.0.0.0:6379.
+    #[arg(long, value_name = "ADDR")]
+    pub client: String,
+    /// Where the other members connect, such as 0.0.0.0:7000.
+    #[arg(long, value_name = "ADDR")]
+    pub peer_listen: String,
+    /// A member and where it is reached from here. Once per member, this one included.
+    #[arg(long = "peer", value_name = "ID=ADDR", required = true)]
+    pub peers: Vec<Peer>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What one member and a whole cluster have in common.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The engine, of those compiled in. Without it, the default of the features enabled.
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineChoice>,
+    /// The cluster's name. Nodes of different clusters refuse each other.
+    #[arg(long, default_value = "kv", value_name = "NAME")]
+    pub cluster: String,
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// A member and its address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Peer {
+    pub id: u64,
+    pub address: String,
+}
+
+impl FromStr for Peer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (id, address) = text.split_once('=').ok_or("write it as ID=ADDR, such as 1=10.0.0.1:7000")?;
+        let id = id.parse().map_err(|_| "the part before the = is the member's number")?;
+        Ok(Self { id, address: address.to_owned() })
+    }
+}

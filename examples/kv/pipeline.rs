@@ -1,0 +1,168 @@
+//! [`Pipeline`]: the commands of one connection that are under way, and the rule that keeps them in order.
+//!
+//! A client may send many commands before it reads an answer. They have to take effect in the order in which it sent
+//! them, and none should wait for the one before:
+//!
+//! * **Changes are proposed as they come.** A node keeps the proposals of one handle in order.
+//! * **A query behind a change is proposed too.** So it has its place in the log, and waits for nothing.
+//! * **Queries on their own make a burst:** one linearizable read answers all of them, from one state. While a burst is
+//!   under way, what follows is held back: a query might otherwise see a change that was sent after it.
+//!
+//! Answers leave in the order of the commands, whichever is ready first.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::mem::take;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::BytesMut;
+use quorate::{Error, LogTime, Node};
+
+use crate::command::{Command, Query, Response};
+use crate::reply::{Protocol, Reply};
+use crate::request::Request;
+use crate::store::{Store, Undecided};
+
+/// What is under way on one connection.
+pub struct Pipeline {
+    node: Node<Store>,
+    /// The commands in order, except for the burst, which stands behind them.
+    slots: VecDeque<Slot>,
+    /// How many of the slots are proposals.
+    proposals: usize,
+    burst: Burst,
+}
+
+/// The place of one command in the order of answers.
+enum Slot {
+    Answered(Reply),
+    Proposed(Awaited<Response>),
+}
+
+/// Queries to be answered by one read.
+enum Burst {
+    /// None, or some that wait for more to join them.
+    Gathering(Vec<Query>),
+    Reading {
+        count: usize,
+        read: Awaited<Outcome>,
+    },
+}
+
+/// All queries of a burst answered; or all of them handed back, because the log's time has to decide.
+type Outcome = Result<Vec<Response>, Vec<Query>>;
+
+type Awaited<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+impl Pipeline {
+    pub fn new(node: Node<Store>) -> Self {
+        Self { node, slots: VecDeque::new(), proposals: 0, burst: Burst::Gathering(Vec::new()) }
+    }
+
+    /// How many commands are under way.
+    pub fn len(&self) -> usize {
+        let burst = match &self.burst {
+            Burst::Gathering(queries) => queries.len(),
+            Burst::Reading { count, .. } => *count,
+        };
+        self.slots.len() + burst
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes up a command, or gives it back if it has to wait for those before it.
+    pub fn offer(&mut self, cx: &mut Context<'_>, request: Request) -> Result<(), Request> {
+        let Burst::Gathering(burst) = &mut self.burst else { return Err(request) };
+        match request {
+            Request::Query(query) if self.proposals > 0 => self.propose(cx, Command::Query(query)),
+            Request::Query(query) => burst.push(query),
+            Request::Command(command) if burst.is_empty() => self.propose(cx, command),
+            Request::Answered(reply) if burst.is_empty() => self.slots.push_back(Slot::Answered(reply)),
+            held_back => return Err(held_back),
+        }
+        Ok(())
+    }
+
+    /// Sends off the queries that have gathered.
+    pub fn send_burst(&mut self) {
+        if let Burst::Gathering(queries) = &mut self.burst
+            && !queries.is_empty()
+        {
+            let (count, queries) = (queries.len(), take(queries));
+            let read = Box::pin(self.node.read(move |store| answer(store, queries)));
+            self.burst = Burst::Reading { count, read };
+        }
+    }
+
+    /// Appends the answers that are ready to `out`, in order, until it holds `bytes_max`.
+    pub fn gather(&mut self, cx: &mut Context<'_>, protocol: Protocol, out: &mut BytesMut, bytes_max: usize) {
+        while out.len() < bytes_max && self.poll_first(cx).is_ready() {
+            if let Some(Slot::Answered(reply)) = self.slots.pop_front() {
+                reply.write(protocol, out);
+            }
+        }
+    }
+
+    /// Ready once the first command is answered.
+    pub fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.slots.is_empty() {
+            ready!(self.poll_burst(cx));
+        }
+        let Some(first) = self.slots.front_mut() else { return Poll::Pending };
+        if let Slot::Proposed(answer) = first {
+            *first = Slot::Answered(reply_to(ready!(answer.as_mut().poll(cx))));
+            self.proposals -= 1;
+        }
+        Poll::Ready(())
+    }
+
+    /// Ready with the answers to the burst in their slots; or with proposals there, if it is left to the log.
+    fn poll_burst(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Burst::Reading { count, read } = &mut self.burst else { return Poll::Pending };
+        let (count, outcome) = (*count, ready!(read.as_mut().poll(cx)));
+        self.burst = Burst::Gathering(Vec::new());
+        match outcome {
+            Ok(Ok(responses)) => {
+                self.slots.extend(responses.into_iter().map(|response| Slot::Answered(response.into())));
+            }
+            Ok(Err(undecided)) => {
+                for query in undecided {
+                    self.propose(cx, Command::Query(query));
+                }
+            }
+            Err(error) => {
+                self.slots.extend((0..count).map(|_| Slot::Answered(error.clone().into())));
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Hands a command over to the node. That is done by the call; if the node has no room at the moment, by the first
+    /// poll. So the order of commands is the order of proposals.
+    fn propose(&mut self, cx: &mut Context<'_>, command: Command) {
+        let mut answer: Awaited<Response> = Box::pin(self.node.propose(command));
+        self.slots.push_back(match answer.as_mut().poll(cx) {
+            Poll::Ready(result) => Slot::Answered(reply_to(result)),
+            Poll::Pending => {
+                self.proposals += 1;
+                Slot::Proposed(answer)
+            }
+        });
+    }
+}
+
+fn reply_to(result: Result<Response, Error>) -> Reply {
+    result.map_or_else(Reply::from, Reply::from)
+}
+
+/// Answers a burst from one state, or hands all of it back.
+fn answer(store: &Store, queries: Vec<Query>) -> Outcome {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = LogTime(wall.as_millis() as u64);
+    let responses: Result<_, Undecided> = queries.iter().map(|query| store.answer(query, now)).collect();
+    responses.map_err(|Undecided| queries)
+}

@@ -1,0 +1,82 @@
+//! [`StoreSnapshot`]: the store at one moment, and its byte form.
+//!
+//! ```text
+//! "KV01"  time: u64  count: u64  count x ( end: u64 (0 = none)  key_len: u32  value_len: u32  key  value )
+//! ```
+//! Integers are little-endian, keys ascending. The node puts a checksum around it.
+
+use std::io::{self, BufRead, Read, Write};
+
+use bytes::Bytes;
+use quorate::{Failure, LogTime, Snapshot};
+
+use crate::store::Store;
+
+const MAGIC: &[u8; 4] = b"KV01";
+
+/// The store at one moment; shares its trees with the living one.
+#[derive(Clone, Debug)]
+pub struct StoreSnapshot(pub(crate) Store);
+
+impl Snapshot for StoreSnapshot {
+    fn write_to(self, out: &mut dyn Write) -> io::Result<()> {
+        let mut out = io::BufWriter::new(out);
+        out.write_all(MAGIC)?;
+        out.write_all(&self.0.time.0.to_le_bytes())?;
+        out.write_all(&(self.0.keys.len() as u64).to_le_bytes())?;
+        for (key, value) in &self.0.keys {
+            out.write_all(&value.end.unwrap_or_default().0.to_le_bytes())?;
+            out.write_all(&(key.len() as u32).to_le_bytes())?;
+            out.write_all(&(value.bytes.len() as u32).to_le_bytes())?;
+            out.write_all(key)?;
+            out.write_all(&value.bytes)?;
+        }
+        out.flush()
+    }
+}
+
+impl StoreSnapshot {
+    /// Reads back what [`write_to`](Snapshot::write_to) wrote.
+    pub(crate) fn read_from(from: &mut dyn Read) -> Result<Store, Failure> {
+        let from = &mut io::BufReader::new(from);
+        if &read_array(from)? != MAGIC {
+            return Err(Failure("the snapshot is not one of this store".into()));
+        }
+        let mut store = Store { time: LogTime(read_u64(from)?), ..Store::default() };
+        for _ in 0..read_u64(from)? {
+            let end = Some(LogTime(read_u64(from)?)).filter(|end| *end != LogTime::ZERO);
+            let (key_len, value_len) = (read_u32(from)?, read_u32(from)?);
+            let key = read_bytes(from, key_len)?;
+            let bytes = read_bytes(from, value_len)?;
+            store.put(key, bytes, end);
+        }
+        if !from.fill_buf()?.is_empty() {
+            return Err(Failure("bytes are left over behind the snapshot".into()));
+        }
+        Ok(store)
+    }
+}
+
+fn read_u64(from: &mut impl Read) -> io::Result<u64> {
+    read_array(from).map(u64::from_le_bytes)
+}
+
+fn read_u32(from: &mut impl Read) -> io::Result<u32> {
+    read_array(from).map(u32::from_le_bytes)
+}
+
+fn read_array<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut array = [0; N];
+    from.read_exact(&mut array)?;
+    Ok(array)
+}
+
+/// Takes no more memory than there are bytes, whatever the length says.
+fn read_bytes(from: &mut impl Read, length: u32) -> io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    from.take(length.into()).read_to_end(&mut bytes)?;
+    if bytes.len() < length as usize {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes.into())
+}
