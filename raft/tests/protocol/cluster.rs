@@ -4,24 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
 use consensus_api::{
-    After, Effects, Engine, Entry, EntryKind, Event, FlowLimits, Generation, Incarnation, Index, LogTime,
-    Membership, Message as _, NodeId, Op, Outcome, PeerProgress, ProposalId, ReadId, Refusal, Role, Setup,
-    SnapshotMark, Time, Timing, WriteSeq,
+    After, Effects, Engine, Entry, Event, FlowLimits, Generation, Index, Membership, Message as _, NodeId,
+    Op, Outcome, ProposalId, ReadId, Refusal, Role, Setup, SnapshotMark, Time, Timing, WriteSeq,
 };
 use quorate_raft::{Body, Message, Options, Raft, Term};
 
 use crate::disk::{Disk, Image};
-
-/// A message on its way.
-#[derive(Clone, Debug)]
-pub(crate) struct Packet {
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-    pub(crate) message: Message,
-    pub(crate) entries: Vec<Entry>,
-}
+use crate::packets::Packet;
 
 /// One member: engine, disk, and what the engine said.
 #[derive(Debug)]
@@ -57,7 +47,7 @@ pub(crate) struct Cluster {
     pub(crate) hung: BTreeSet<u64>,
     /// What was ever committed, anywhere.
     pub(crate) committed: BTreeMap<Index, Entry>,
-    sequence: u64,
+    pub(crate) sequence: u64,
     pub(crate) laws: u64,
 }
 
@@ -395,142 +385,4 @@ impl Cluster {
         let message = Message { term: Term(term), body };
         self.deliver(&Packet { from, to, message, entries: entries.to_vec() });
     }
-
-    // ---- Requests ----
-
-    pub(crate) fn entry(&mut self, id: u64) -> Entry {
-        self.sequence += 1;
-        let proposal = ProposalId { node: NodeId(id), incarnation: Incarnation(1), sequence: self.sequence };
-        Entry::new(
-            EntryKind::Commands,
-            0,
-            proposal,
-            LogTime(self.sequence),
-            Bytes::from_static(b"0123456789"),
-        )
-    }
-
-    pub(crate) fn propose(&mut self, id: u64) -> ProposalId {
-        let entry = self.entry(id);
-        let proposal = entry.proposal;
-        self.step(id, Event::Propose(entry));
-        proposal
-    }
-
-    pub(crate) fn propose_many(&mut self, id: u64, count: usize) {
-        for _ in 0..count {
-            self.propose(id);
-        }
-    }
-
-    pub(crate) fn read(&mut self, id: u64, read: u64) {
-        self.step(id, Event::Read(ReadId(read)));
-    }
-
-    /// What became of a read at this member.
-    pub(crate) fn answer(&self, id: u64, read: u64) -> Option<Result<u64, Refusal>> {
-        let answers = &self.member(id).reads;
-        let found = answers.iter().find(|(answered, _)| answered.0 == read);
-        found.map(|(_, answer)| answer.map(|index| index.0))
-    }
-
-    /// A snapshot of everything applied, keeping `kept` entries behind it.
-    pub(crate) fn snapshot(&mut self, id: u64, kept: u64) {
-        let (raft, applied) = (self.raft(id), self.member(id).applied);
-        let generation = self.member(id).disk.view().outline.generation_at(applied).unwrap_or_default();
-        let mark = SnapshotMark { index: applied, generation, membership: raft.membership().clone() };
-        let keep_from = Index(applied.0.saturating_sub(kept)).next();
-        self.step(id, Event::SnapshotTaken { mark, keep_from });
-    }
-
-    /// Carries the newest snapshot of one member to another.
-    pub(crate) fn carry_snapshot(&mut self, from: u64, to: u64) {
-        let mark = self.member(from).disk.view().outline.snapshot.clone().expect("there is a snapshot");
-        let upto = Some(mark.index);
-        self.step(to, Event::SnapshotReceived { from: NodeId(from), mark });
-        self.step(from, Event::SnapshotSent { to: NodeId(to), upto });
-    }
-
-    // ---- Looking ----
-
-    pub(crate) fn role(&self, id: u64) -> Role {
-        self.raft(id).standing().role
-    }
-
-    pub(crate) fn term(&self, id: u64) -> u64 {
-        self.raft(id).standing().generation.round
-    }
-
-    pub(crate) fn commit(&self, id: u64) -> u64 {
-        self.raft(id).standing().commit.0
-    }
-
-    pub(crate) fn last(&self, id: u64) -> u64 {
-        self.raft(id).standing().last.0
-    }
-
-    /// The leader with the highest term.
-    pub(crate) fn leader(&self) -> Option<u64> {
-        let up = self.ids().into_iter().filter(|id| self.is_up(*id));
-        up.filter(|id| self.role(*id) == Role::Leader).max_by_key(|id| self.term(*id))
-    }
-
-    /// The terms of the entries a member holds, written or being written.
-    pub(crate) fn terms(&self, id: u64) -> Vec<u64> {
-        self.member(id).disk.view().entries.values().map(|entry| entry.generation.round).collect()
-    }
-
-    pub(crate) fn progress(&self, leader: u64, peer: u64) -> PeerProgress {
-        let mut all = Vec::new();
-        self.raft(leader).progress(&mut all);
-        *all.iter().find(|progress| progress.peer == NodeId(peer)).expect("there is such a peer")
-    }
-}
-
-/// A log: entries of these terms from `base + 1` on, behind a snapshot at `base` if there is one. The leader of term t
-/// is node `leader_of(t)`.
-pub(crate) fn log_of(base: u64, term: u64, terms: &[u64], membership: &Membership) -> Image {
-    let mut image = Image::default();
-    let mut ops = vec![hard_state(term, None)];
-    if base > 0 {
-        let (index, generation) = (Index(base), leader_of(1));
-        let membership = membership.clone();
-        ops.push(Op::SnapshotMark(SnapshotMark { index, generation, membership }));
-        ops.push(Op::Compact { upto: index, generation });
-    }
-    for (at, term) in terms.iter().enumerate() {
-        ops.push(Op::Put(Entry::noop(leader_of(*term), Index(base + 1 + at as u64))));
-    }
-    image.apply(&ops.into_iter().collect());
-    image
-}
-
-/// Who led a term in the logs that [`log_of`] makes up.
-pub(crate) fn leader_of(term: u64) -> Generation {
-    Generation::new(term, NodeId(term % 3 + 1))
-}
-
-/// Term and vote as they lie on disk.
-pub(crate) fn hard_state(term: u64, vote: Option<u64>) -> Op {
-    let mut bytes = vec![1];
-    bytes.extend(term.to_le_bytes());
-    bytes.push(u8::from(vote.is_some()));
-    bytes.extend(vote.unwrap_or_default().to_le_bytes());
-    Op::HardState(Bytes::from(bytes))
-}
-
-pub(crate) fn is_append(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::Append { .. })
-}
-
-pub(crate) fn is_heartbeat(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::Heartbeat { .. })
-}
-
-pub(crate) fn is_vote_request(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::RequestVote { pre: false, .. })
-}
-
-pub(crate) fn is_granted_vote(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::Vote { pre: false, granted: true })
 }

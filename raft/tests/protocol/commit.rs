@@ -1,9 +1,13 @@
 //! When an entry is committed, and who may think so.
 
+use std::time::Duration;
+
 use consensus_api::{Entry, Generation, Index, NodeId, Role};
 use quorate_raft::{Body, ReadRound};
 
-use crate::cluster::{Cluster, is_append, leader_of, log_of};
+use crate::cluster::Cluster;
+use crate::logs::{leader_of, log_of};
+use crate::packets::is_append;
 
 /// Thesis, figure 3.7; logcabin#44: an entry of an earlier term on a majority is not committed by counting.
 #[test]
@@ -44,7 +48,7 @@ fn an_entry_of_an_earlier_term_is_committed_only_along_with_one_of_the_leaders_o
     assert_eq!(holders, [Some(2); 3]);
     assert_eq!(cluster.commit(1), 0, "three of five hold the entry of term 2, and it is not committed");
     // With an entry of term 4 on a majority, both are.
-    cluster.run_without(std::time::Duration::from_millis(500), &[5]);
+    cluster.run_without(Duration::from_millis(500), &[5]);
     assert_eq!(cluster.commit(1), 3);
 }
 
@@ -56,7 +60,7 @@ fn four_members_commit_with_three() {
     cluster.propose(1);
     cluster.settle_without(&[3, 4]);
     assert_eq!(cluster.commit(1), 1);
-    cluster.run_without(std::time::Duration::from_millis(300), &[4]);
+    cluster.run_without(Duration::from_millis(300), &[4]);
     assert_eq!(cluster.commit(1), 2);
 }
 

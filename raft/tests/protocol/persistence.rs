@@ -1,14 +1,16 @@
 //! What is durable before it is spoken of, and what a restart finds.
 
+use bytes::Bytes;
 use consensus_api::{
-    Effects, Engine, Event, Generation, Index, NodeId, Op, Outcome, Outline, Role, StartError, WriteSeq,
+    Effects, Engine, Entry, Event, FlowLimits, Generation, Index, Membership, NodeId, Op, Outcome, Outline,
+    Role, Setup, StartError, Time, WriteSeq,
 };
 use quorate_raft::{Body, Options, Raft, ReadRound, Term};
 
-use crate::cluster::{
-    Cluster, hard_state, is_append, is_granted_vote, is_vote_request, leader_of, log_of, timing,
-};
+use crate::cluster::{Cluster, timing};
 use crate::disk::Image;
+use crate::logs::{hard_state, leader_of, log_of};
+use crate::packets::{is_append, is_granted_vote, is_vote_request};
 
 const ASK: Body = Body::RequestVote { pre: false, last: Index(0), last_term: Term(0) };
 
@@ -150,7 +152,7 @@ fn late_completions_of_replaced_writes_prove_nothing() {
     let mut cluster = Cluster::new(7);
     let founders = cluster.founders.clone();
     cluster.add(1, log_of(10, 1, &[1], &founders));
-    let noop = |term: u64| consensus_api::Entry::noop(Generation::new(term, NodeId(term + 1)), Index(12));
+    let noop = |term: u64| Entry::noop(Generation::new(term, NodeId(term + 1)), Index(12));
     let append = Body::Append {
         prev: Index(11),
         prev_generation: leader_of(1),
@@ -233,12 +235,12 @@ fn a_log_that_no_raft_wrote_is_refused_in_words() {
         image.apply(&ops.into_iter().collect());
         image.outline
     };
-    let noop = |term, index| Op::Put(consensus_api::Entry::noop(leader_of(term), Index(index)));
+    let noop = |term, index| Op::Put(Entry::noop(leader_of(term), Index(index)));
     let cases = [
         (cut(vec![noop(3, 5)]), "entry 4 is missing"),
         (cut(vec![noop(2, 4)]), "the term falls at entry 4"),
         (cut(vec![noop(4, 4)]), "later term than t3"),
-        (cut(vec![Op::HardState(bytes::Bytes::from_static(b"??"))]), "term and vote cannot be read"),
+        (cut(vec![Op::HardState(Bytes::from_static(b"??"))]), "term and vote cannot be read"),
         (cut(vec![Op::Compact { upto: Index(2), generation: leader_of(2) }]), "are compacted"),
     ];
     for (outline, problem) in cases {
@@ -252,13 +254,13 @@ fn a_log_that_no_raft_wrote_is_refused_in_words() {
 }
 
 fn recover(outline: &Outline) -> Result<Raft, StartError> {
-    let setup = consensus_api::Setup {
+    let setup = Setup {
         node: NodeId(1),
-        founders: consensus_api::Membership::of_voters((1..=3).map(NodeId)),
-        now: consensus_api::Time::ZERO,
+        founders: Membership::of_voters((1..=3).map(NodeId)),
+        now: Time::ZERO,
         seed: 1,
         timing: timing(),
-        flow: consensus_api::FlowLimits::default(),
+        flow: FlowLimits::default(),
         options: Options::default(),
     };
     Raft::recover(setup, outline)
@@ -279,7 +281,7 @@ fn an_engine_is_a_function_of_its_inputs() {
     let entry = cluster.entry(1);
     let run = |later: u64| {
         let (mut raft, mut effects) = (before.clone(), Effects::new());
-        let now = consensus_api::Time(cluster.member(1).now.0 + later);
+        let now = Time(cluster.member(1).now.0 + later);
         raft.step(now, Event::Propose(entry.clone()), &mut effects);
         raft.step(now, Event::Durable(WriteSeq(1)), &mut effects);
         (fingerprint(&raft), effects.sends.clone(), effects.take_batch())

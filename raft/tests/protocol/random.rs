@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use consensus_api::{Engine, Event, FlowLimits, Generation, Index, Membership, NodeId, Outcome, ProposalId};
 
-use crate::cluster::{Cluster, Packet, timing};
+use crate::cluster::{Cluster, timing};
+use crate::packets::Packet;
 
 /// `QUORATE_SEEDS=1000..2000` runs a longer campaign, `QUORATE_SEEDS=7..8` one schedule again.
 const SEEDS: std::ops::Range<u64> = 0..160;
@@ -144,7 +145,7 @@ impl Schedule {
 
     /// Nobody hears anybody for long, and some of them stand for election at the same time.
     fn unrest(&mut self) {
-        if self.seed % 3 == 0 {
+        if self.seed.is_multiple_of(3) {
             return; // a quieter schedule
         }
         for id in self.cluster.ids() {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use consensus_api::{Refusal, Role};
 use quorate_raft::Body;
 
-use crate::cluster::{Cluster, is_append, is_heartbeat};
+use crate::cluster::{Cluster, timing};
+use crate::packets::{Packet, is_append, is_heartbeat};
 
-fn is_answer_to_heartbeat(packet: &crate::cluster::Packet) -> bool {
+fn is_answer_to_heartbeat(packet: &Packet) -> bool {
     matches!(packet.message.body, Body::Heard { .. })
 }
 
@@ -57,7 +58,7 @@ fn a_new_leader_answers_reads_once_its_first_entry_is_committed() {
     cluster.elect(1);
     cluster.propose(1);
     cluster.settle();
-    let wait = crate::cluster::timing().election_timeout_max;
+    let wait = timing().election_timeout_max;
     for id in 2..=3 {
         let now = cluster.member(id).now + wait;
         cluster.member_mut(id).now = now;

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use consensus_api::{
-    Engine, Entry, Event, FlowLimits, Generation, Index, Lane, Message as _, NodeId, Outcome, ProposalId,
-    Refusal, Role,
+    Engine, Entry, EntryKind, Event, FlowLimits, Generation, Index, Lane, Message as _, NodeId, Outcome,
+    ProposalId, Refusal, Role,
 };
-use quorate_raft::{Body, ReadRound};
+use quorate_raft::{Body, ReadRound, Term};
 
-use crate::cluster::{Cluster, is_append, is_heartbeat, leader_of, log_of, timing};
+use crate::cluster::{Cluster, timing};
+use crate::logs::{leader_of, log_of};
+use crate::packets::{is_append, is_heartbeat};
 
 fn limits(frames: usize, bytes: usize) -> FlowLimits {
     FlowLimits { inflight_frames_max: frames, inflight_bytes_max: bytes, frame_bytes_max: 1 << 20 }
@@ -251,11 +254,7 @@ fn malformed_entries_are_not_taken() {
         vec![noop(2, 1), noop(2, 3)],
         vec![noop(2, 1), noop(1, 2)],
         vec![noop(9, 1)],
-        vec![Entry {
-            kind: consensus_api::EntryKind::Membership,
-            body: bytes::Bytes::from_static(b"?"),
-            ..noop(2, 1)
-        }],
+        vec![Entry { kind: EntryKind::Membership, body: Bytes::from_static(b"?"), ..noop(2, 1) }],
     ];
     for entries in cases {
         let mut cluster = Cluster::new(3);
@@ -301,6 +300,26 @@ fn answers_to_an_earlier_leadership_count_for_nothing() {
     assert_eq!(cluster.answer(1, 2), None);
 }
 
+/// A refusal that arrives again is an answer to an earlier question.
+#[test]
+fn a_refusal_that_arrives_twice_is_acted_on_once() {
+    let mut cluster = limited(3, FlowLimits::default());
+    cluster.propose_many(1, 3);
+    cluster
+        .packets
+        .retain(|packet| packet.to != 3 || !is_append(packet) || packet.entries[0].index > Index(2));
+    cluster.deliver_only(is_append);
+    let refusals = cluster.take(|packet| matches!(packet.message.body, Body::Rejected { .. }));
+    assert!(refusals.len() >= 2);
+    cluster.drop_all();
+    for _ in 0..3 {
+        refusals.iter().for_each(|packet| cluster.deliver(packet));
+    }
+    let retries = cluster.take(|packet| packet.to == 3 && is_append(packet));
+    assert_eq!(retries.len(), 1);
+    assert_eq!(retries[0].entries.len(), 3);
+}
+
 /// An answer that no sound peer gives leaves the leader where it was.
 #[test]
 fn absurd_answers_change_nothing() {
@@ -308,18 +327,12 @@ fn absurd_answers_change_nothing() {
     cluster.propose(1);
     let (max, round) = (Index(u64::MAX), ReadRound(u64::MAX));
     cluster.inject(2, 1, 1, Body::Accepted { matched: max, round }, &[]);
+    cluster.inject(2, 1, 1, Body::Rejected { prev: max, hint: max, hint_term: Term(u64::MAX), round }, &[]);
     cluster.inject(
         2,
         1,
         1,
-        Body::Rejected { prev: max, hint: max, hint_term: quorate_raft::Term(u64::MAX), round },
-        &[],
-    );
-    cluster.inject(
-        2,
-        1,
-        1,
-        Body::Rejected { prev: Index(0), hint: Index(0), hint_term: quorate_raft::Term(0), round },
+        Body::Rejected { prev: Index(0), hint: Index(0), hint_term: Term(0), round },
         &[],
     );
     cluster.inject(1, 1, 1, Body::Heard { round }, &[]);

@@ -1,9 +1,11 @@
 //! Longer stories, each with an exact outcome, after those that etcd-io/raft keeps as transcripts.
 
 use consensus_api::{Engine, Index, NodeId, Role};
-use quorate_raft::Body;
+use quorate_raft::{Body, Term};
 
-use crate::cluster::{Cluster, Packet, is_append, is_granted_vote, is_heartbeat, log_of, timing};
+use crate::cluster::{Cluster, timing};
+use crate::logs::log_of;
+use crate::packets::{Packet, is_append, is_granted_vote, is_heartbeat};
 
 /// Thesis, figure 3.6 (the Raft paper's figure 7), probe_and_replicate: six followers, each astray in a way of its own.
 #[test]
@@ -78,8 +80,7 @@ fn a_leader_is_not_deposed_while_it_lives_and_steps_down_when_it_is_alone() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
     assert_eq!(cluster.term(1), 1);
-    let ask =
-        |term| (term, Body::RequestVote { pre: false, last: Index(9), last_term: quorate_raft::Term(1) });
+    let ask = |term| (term, Body::RequestVote { pre: false, last: Index(9), last_term: Term(1) });
     // Node 2 stands in term 2: both others have a leader.
     for to in [1, 3] {
         let (term, body) = ask(2);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use consensus_api::{Engine, Entry, Event, Generation, Index, Membership, NodeId, SnapshotMark};
 use quorate_raft::{Body, ReadRound};
 
-use crate::cluster::{Cluster, leader_of, log_of};
+use crate::cluster::Cluster;
+use crate::logs::{leader_of, log_of};
 
 fn mark(index: u64, generation: Generation, membership: &Membership) -> SnapshotMark {
     SnapshotMark { index: Index(index), generation, membership: membership.clone() }
