@@ -52,7 +52,7 @@ fn an_entry_of_an_earlier_term_is_committed_only_along_with_one_of_the_leaders_o
     assert_eq!(cluster.commit(1), 3);
 }
 
-/// MicroRaft, PATTERNS of many: the median of four is not a majority.
+/// MicroRaft e34e831 and others: the median of four is not a majority.
 #[test]
 fn four_members_commit_with_three() {
     let mut cluster = Cluster::new(4);
