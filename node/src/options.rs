@@ -22,8 +22,8 @@ pub struct CompactionPolicy {
     pub snapshot_every_bytes: u64,
     /// A snapshot is taken once this many entries (batches) were applied since the last one. 100,000 by default.
     pub snapshot_every_entries: u64,
-    /// So many bytes of log are kept behind a snapshot, so that a follower that was away for a moment needs no
-    /// snapshot. 16 MiB by default.
+    /// So many bytes of log are kept behind a snapshot, give or take 256 KiB, so that a follower that was away for a moment
+    /// needs no snapshot. 16 MiB by default.
     pub keep_bytes: u64,
 }
 

@@ -1,0 +1,61 @@
+//! Clusters of real nodes, from end to end. Every chapter is mounted once per engine.
+
+mod faults;
+mod ledger;
+mod reads;
+mod restarts;
+mod writes;
+
+/// Mounts every test of every chapter on one engine.
+macro_rules! mount {
+    ($name:ident, $engine:ty: $($chapter:ident { $($test:ident),+ $(,)? })+) => {
+        mod $name {
+            $(mod $chapter {
+                $(#[test]
+                fn $test() {
+                    crate::ledger::on_engine::<$engine>(crate::$chapter::$test::<$engine>());
+                })+
+            })+
+        }
+    };
+}
+
+/// Every chapter, on the engine given.
+macro_rules! all_chapters {
+    ($name:ident, $engine:ty) => {
+        mount! { $name, $engine:
+            writes {
+                every_node_takes_writes,
+                writes_of_one_handle_keep_their_order,
+                dropping_the_future_does_not_take_the_write_back,
+                a_command_over_the_limit_is_refused_and_did_not_happen,
+                a_full_budget_is_busy_and_waiting_gets_through,
+                without_a_majority_nothing_is_acknowledged,
+                shutting_down_answers_everyone,
+                one_node_is_a_cluster,
+            }
+            reads {
+                a_read_on_any_node_sees_every_answered_write,
+                without_a_majority_no_read_is_answered,
+                a_read_waits_for_no_write_that_came_after_it,
+            }
+            faults {
+                a_slow_state_machine_causes_no_election,
+                a_panicking_state_machine_stops_its_node_with_the_cause,
+                a_failed_write_stops_the_node_and_the_others_go_on,
+                a_leader_whose_disk_hangs_gives_way,
+            }
+            restarts {
+                a_restarted_cluster_holds_all_that_was_acknowledged,
+                a_node_that_was_away_catches_up,
+                a_node_that_was_away_too_long_gets_a_snapshot,
+                the_log_is_trimmed_behind_snapshots,
+                other_members_than_the_log_says_are_reported,
+                another_nodes_log_is_refused,
+            }
+        }
+    };
+}
+
+#[cfg(feature = "raft")]
+all_chapters!(raft, quorate::Raft);

@@ -1,0 +1,100 @@
+//! Writes: taken by every node, answered in every case, in order.
+
+use std::time::Duration;
+
+use futures::future::{join_all, select_all};
+use quorate::{Engine, Error, LocalNetwork, MemoryLog, Node, Options};
+
+use crate::ledger::{Ledger, in_memory, leader, number, options};
+
+pub async fn every_node_takes_writes<E: Engine>() {
+    let nodes = in_memory::<E>(&options());
+    for (count, node) in (1..).zip(&nodes) {
+        assert_eq!(node.propose(number(count)).await, Ok(count));
+    }
+    for node in &nodes {
+        assert_eq!(node.read(|ledger| ledger.0.clone()).await, Ok(vec![1, 2, 3]));
+    }
+}
+
+pub async fn writes_of_one_handle_keep_their_order<E: Engine>() {
+    let nodes = in_memory::<E>(&options());
+    for node in &nodes {
+        let before = node.read(|ledger| ledger.0.len() as u64).await.unwrap();
+        let writes: Vec<_> = (0..1000).map(|count| node.propose(number(count))).collect();
+        let answers: Vec<_> = join_all(writes).await.into_iter().map(Result::unwrap).collect();
+        assert!(answers.is_sorted() && answers[0] == before + 1);
+    }
+}
+
+pub async fn dropping_the_future_does_not_take_the_write_back<E: Engine>() {
+    let nodes = in_memory::<E>(&options());
+    leader(&nodes).await;
+    for node in &nodes {
+        drop(node.propose(number(7)));
+    }
+    let seven = |ledger: &Ledger| ledger.0.iter().filter(|number| **number == 7).count();
+    while nodes[0].read(seven).await != Ok(3) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub async fn a_command_over_the_limit_is_refused_and_did_not_happen<E: Engine>() {
+    let small = Options { command_bytes_max: 100, ..options() };
+    let nodes = in_memory::<E>(&small);
+    let refused = nodes[1].propose((1, vec![0; 200])).await.unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { bytes: 203, bytes_max: 100 }), "{refused:?}");
+    assert!(refused.to_string().contains("it did not happen"));
+    assert_eq!(nodes[1].propose((1, vec![0; 90])).await, Ok(1));
+}
+
+pub async fn a_full_budget_is_busy_and_waiting_gets_through<E: Engine>() {
+    let small = Options { request_bytes_max: 4000, command_bytes_max: 2000, ..options() };
+    let nodes = in_memory::<E>(&small);
+    let node = &nodes[0];
+    let writes: Vec<_> = (0..50).map(|count| node.propose((count, vec![0; 1000]))).collect();
+    let busy = node.try_propose((99, vec![0; 1000])).await;
+    assert_eq!(busy, Err(Error::Busy { bytes_max: 4000 }));
+    assert!(join_all(writes).await.iter().all(Result::is_ok));
+    assert_eq!(node.try_propose((99, vec![0; 1000])).await, Ok(51));
+}
+
+pub async fn without_a_majority_nothing_is_acknowledged<E: Engine>() {
+    let [a, b, c] = in_memory::<E>(&options());
+    a.propose(number(1)).await.unwrap();
+    b.shutdown().await;
+    c.shutdown().await;
+    let error = a.propose(number(2)).await.unwrap_err();
+    assert!(matches!(error, Error::NoLeader { .. } | Error::OutcomeUnknown { .. }), "{error:?}");
+    // Once it is known that no one leads, a request certainly does not happen.
+    let error = a.propose(number(3)).await.unwrap_err();
+    assert!(!error.may_have_happened(), "{error:?}");
+}
+
+pub async fn shutting_down_answers_everyone<E: Engine>() {
+    let nodes = in_memory::<E>(&options());
+    let node = leader(&nodes).await;
+    let writes: Vec<_> = (0..100).map(|count| node.propose(number(count))).collect();
+    node.shutdown().await;
+    let mut writes: Vec<_> = writes.into_iter().map(Box::pin).collect();
+    while !writes.is_empty() {
+        let (answer, _, rest) = select_all(writes).await;
+        assert!(!matches!(answer, Err(Error::NoLeader { .. })), "{answer:?}");
+        writes = rest;
+    }
+    let stopped = node.propose(number(1)).await.unwrap_err();
+    assert!(matches!(stopped, Error::Stopped { .. }), "{stopped:?}");
+    assert!(node.status().stopped.is_some());
+}
+
+pub async fn one_node_is_a_cluster<E: Engine>() {
+    let alone: Node<Ledger> = Node::builder("alone", 9, [9], Ledger::default())
+        .storage(MemoryLog::new())
+        .transport(LocalNetwork::new().transport(9))
+        .engine::<E>()
+        .options(options())
+        .start()
+        .unwrap();
+    assert_eq!(alone.propose(number(5)).await, Ok(1));
+    assert_eq!(alone.read(|ledger| ledger.0[0]).await, Ok(5));
+}
