@@ -11,7 +11,7 @@ use super::{Checked, violated};
 use crate::simulator::{History, Ledger, Member, Operation, OperationResult as Outcome, Report};
 
 /// Checks a whole history against the final state of any node; all nodes agree by then.
-pub(super) fn check<E: Engine>(history: &History, members: &[Member<E>], report: &mut Report) -> Checked {
+pub(crate) fn check<E: Engine>(history: &History, members: &[Member<E>], report: &mut Report) -> Checked {
     let Some(ledger) = members.iter().find_map(Member::ledger) else {
         return violated("nodes run in the end", "none does".to_owned());
     };

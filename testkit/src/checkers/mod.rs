@@ -2,13 +2,13 @@
 
 mod agreement;
 mod durability;
-mod history;
+pub(crate) mod history;
 mod invariants;
 mod monotony;
 
 use consensus_api::{Engine, Index, Membership, NodeId};
 
-use crate::simulator::{History, Member, Report, Violation};
+use crate::simulator::{Member, Violation};
 
 use self::agreement::Agreement;
 use self::invariants::Invariants;
@@ -67,11 +67,6 @@ impl<E: Engine> Checkers<E> {
     /// A write is about to be acknowledged.
     pub(crate) fn acknowledged(&self, members: &[Member<E>], index: Index, essence: Essence) -> Checked {
         durability::acknowledged(&self.founders, members, index, essence)
-    }
-
-    /// The run is over.
-    pub(crate) fn history(&self, history: &History, members: &[Member<E>], report: &mut Report) -> Checked {
-        history::check(history, members, report)
     }
 }
 

@@ -203,24 +203,28 @@ impl<E: Engine> Simulation<E> {
     fn count(&mut self, what: &'static str) {
         *self.report.counts.entry(what).or_default() += 1;
     }
+}
 
-    fn position(&self, node: NodeId) -> usize {
-        node.0 as usize - 1
-    }
+/// A node's place among the members.
+fn position(node: NodeId) -> usize {
+    node.0 as usize - 1
 }
 
 /// A node's options: small budgets, so that limits are met.
 fn options_of(faults: &Faults, random: &mut Random) -> Options {
-    let mut options = Options::default();
-    options.cache_bytes_max = if random.one_in(2) { 4 << 10 } else { 64 << 20 };
-    options.entry_bytes_max = if random.one_in(2) { 256 } else { 1 << 20 };
-    options.flow.frame_bytes_max = if random.one_in(2) { 512 } else { 1 << 20 };
-    options.apply_bytes_max = if random.one_in(2) { 2 << 10 } else { 16 << 20 };
-    options.compaction = CompactionPolicy {
-        snapshot_every_bytes: if faults.snapshot_every_entries == 0 { 0 } else { u64::MAX / 2 },
-        snapshot_every_entries: faults.snapshot_every_entries,
-        keep_bytes: if random.one_in(2) { 0 } else { 4 << 10 },
+    let mut sometimes = |small, large| if random.one_in(2) { small } else { large };
+    let mut options = Options {
+        cache_bytes_max: sometimes(4 << 10, 64 << 20),
+        entry_bytes_max: sometimes(256, 1 << 20),
+        apply_bytes_max: sometimes(2 << 10, 16 << 20),
+        compaction: CompactionPolicy {
+            snapshot_every_bytes: if faults.snapshot_every_entries == 0 { 0 } else { u64::MAX / 2 },
+            snapshot_every_entries: faults.snapshot_every_entries,
+            keep_bytes: sometimes(0, 4 << 10) as u64,
+        },
+        ..Options::default()
     };
+    options.flow.frame_bytes_max = sometimes(512, 1 << 20);
     options
 }
 

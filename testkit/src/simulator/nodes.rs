@@ -7,13 +7,13 @@ use node::{ApplyWork, Chunk, LoadPurpose};
 
 use super::history::Result as Outcome;
 use super::member::OpId;
-use super::{Happening, Own, Simulation, Violation, essence};
+use super::{Happening, Own, Simulation, Violation, essence, position};
 
 type Checked = Result<(), Violation>;
 
 impl<E: Engine> Simulation<E> {
     pub(super) fn frame(&mut self, from: NodeId, to: NodeId, frame: Frame) -> Checked {
-        let (now, at) = (self.now, self.position(to));
+        let (now, at) = (self.now, position(to));
         let member = &mut self.members[at];
         let (local, wall) = (member.local(now), member.wall(now));
         if let Some(running) = &mut member.running {
@@ -24,7 +24,7 @@ impl<E: Engine> Simulation<E> {
     }
 
     pub(super) fn own(&mut self, node: NodeId, life: u64, what: Own) -> Checked {
-        let (now, at) = (self.now, self.position(node));
+        let (now, at) = (self.now, position(node));
         let member = &mut self.members[at];
         if member.life != life {
             return Ok(());

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use consensus_api::{Engine, NodeId, Time};
 
-use super::{Happening, Plan, Report, Simulation, Violation, mix};
+use super::{Happening, Plan, Report, Simulation, Violation, mix, position};
+use crate::checkers;
 
 type Checked = Result<(), Violation>;
 
@@ -85,7 +86,7 @@ impl<E: Engine> Simulation<E> {
 
     /// Until when a node is frozen, if it is.
     fn frozen(&self, node: NodeId) -> Option<Time> {
-        let until = self.members[self.position(node)].paused_until;
+        let until = self.members[position(node)].paused_until;
         (until > self.now).then_some(until)
     }
 
@@ -111,7 +112,7 @@ impl<E: Engine> Simulation<E> {
     }
 
     fn restart(&mut self, node: NodeId) -> Checked {
-        let at = self.position(node);
+        let at = position(node);
         if self.members[at].running.is_some() {
             return Ok(());
         }
@@ -177,6 +178,6 @@ impl<E: Engine> Simulation<E> {
             let standings: Vec<_> = self.members.iter().map(standing).collect();
             return violated("replicas converge once faults stop", format!("{standings:?}"));
         }
-        self.checkers.history(&self.history, &self.members, &mut self.report)
+        checkers::history::check(&self.history, &self.members, &mut self.report)
     }
 }
