@@ -107,7 +107,6 @@ fn every_dependency_is_justified() {
 }
 
 #[test]
-#[ignore = "until the examples that use the rest are here"]
 fn every_dependency_is_listed_once_and_used() {
     assert_none(stray_dependencies(&page("Cargo.toml"), &used_third_parties()));
 }
