@@ -149,3 +149,6 @@ impl Budget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
