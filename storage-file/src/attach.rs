@@ -96,7 +96,7 @@ fn remove_leftovers(folder: &dyn Folder, spares: &[u64]) -> Result<(), StorageEr
             folder.remove(&segment::file_name(*seq))?;
             folder.sync()?;
         }
-        folder.sync()
+        Ok(())
     };
     remove().map_err(StorageError::io("cannot remove unused files from", folder.path()))
 }
