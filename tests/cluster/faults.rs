@@ -14,7 +14,7 @@ use quorate::{
 
 use crate::ledger::{FATAL, Ledger, SLOW, in_memory, leader, member, number, options};
 
-pub async fn a_slow_state_machine_causes_no_election<E: Engine>() {
+pub(crate) async fn a_slow_state_machine_causes_no_election<E: Engine>() {
     let nodes = in_memory::<E>(&options());
     let leader = leader(&nodes).await;
     let before = leader.status().generation;
@@ -26,7 +26,7 @@ pub async fn a_slow_state_machine_causes_no_election<E: Engine>() {
     }
 }
 
-pub async fn a_panicking_state_machine_stops_its_node_with_the_cause<E: Engine>() {
+pub(crate) async fn a_panicking_state_machine_stops_its_node_with_the_cause<E: Engine>() {
     let nodes = in_memory::<E>(&options());
     let leader = leader(&nodes).await;
     let answer = leader.propose(number(FATAL)).await;
@@ -89,7 +89,7 @@ fn fickle<E: Engine>() -> (Vec<Node<Ledger>>, Vec<Fickle>) {
     ((1..).zip(&logs).map(start).collect(), logs)
 }
 
-pub async fn a_failed_write_stops_the_node_and_the_others_go_on<E: Engine>() {
+pub(crate) async fn a_failed_write_stops_the_node_and_the_others_go_on<E: Engine>() {
     let (nodes, logs) = fickle::<E>();
     let first = leader(&nodes).await;
     let at = nodes.iter().position(|node| node.id() == first.id()).unwrap();
@@ -103,7 +103,7 @@ pub async fn a_failed_write_stops_the_node_and_the_others_go_on<E: Engine>() {
     assert!(other.read(|ledger| ledger.0.contains(&2)).await.unwrap());
 }
 
-pub async fn a_leader_whose_disk_hangs_gives_way<E: Engine>() {
+pub(crate) async fn a_leader_whose_disk_hangs_gives_way<E: Engine>() {
     let (nodes, logs) = fickle::<E>();
     let first = leader(&nodes).await;
     let at = nodes.iter().position(|node| node.id() == first.id()).unwrap();

@@ -13,12 +13,12 @@ use tokio::time::timeout;
 
 /// Appends numbers; a few of them do more.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Ledger(pub Vec<u64>);
+pub(crate) struct Ledger(pub Vec<u64>);
 
 /// Applying this takes a second.
-pub const SLOW: u64 = 1_000_001;
+pub(crate) const SLOW: u64 = 1_000_001;
 /// Applying this panics.
-pub const FATAL: u64 = 1_000_002;
+pub(crate) const FATAL: u64 = 1_000_002;
 
 impl StateMachine for Ledger {
     type Command = (u64, Vec<u8>);
@@ -37,16 +37,16 @@ impl StateMachine for Ledger {
 }
 
 /// Runs a test on an engine, within a runtime and a minute; says which engine.
-pub fn on_engine<E: Engine>(test: impl Future<Output = ()>) {
+pub(crate) fn on_engine<E: Engine>(test: impl Future<Output = ()>) {
     println!("engine {}", E::NAME);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        timeout(Duration::from_secs(60), test).await.expect("the test ends within a minute")
+        timeout(Duration::from_secs(60), test).await.expect("the test ends within a minute");
     });
 }
 
 /// Options with short elections, so that tests are quick.
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         timing: Timing {
             heartbeat: Duration::from_millis(30),
@@ -59,18 +59,18 @@ pub fn options() -> Options {
 }
 
 /// A write of a number.
-pub fn number(number: u64) -> (u64, Vec<u8>) {
+pub(crate) fn number(number: u64) -> (u64, Vec<u8>) {
     (number, Vec::new())
 }
 
 /// Three nodes in memory.
-pub fn in_memory<E: Engine>(options: &Options) -> [Node<Ledger>; 3] {
+pub(crate) fn in_memory<E: Engine>(options: &Options) -> [Node<Ledger>; 3] {
     let network = LocalNetwork::new();
     [1, 2, 3].map(|id| member::<E, _>(&network, id, MemoryLog::new(), options))
 }
 
 /// One of three nodes in memory, on a storage of one's own.
-pub fn member<E: Engine, L: LogStorage>(
+pub(crate) fn member<E: Engine, L: LogStorage>(
     network: &LocalNetwork,
     id: u64,
     log: L,
@@ -88,13 +88,13 @@ pub fn member<E: Engine, L: LogStorage>(
 }
 
 /// Three nodes over TCP with files, and their addresses.
-pub struct OnDisk {
-    pub peers: Vec<(u64, String)>,
-    pub nodes: Vec<Option<Node<Ledger>>>,
+pub(crate) struct OnDisk {
+    pub(crate) peers: Vec<(u64, String)>,
+    pub(crate) nodes: Vec<Option<Node<Ledger>>>,
 }
 
 impl OnDisk {
-    pub async fn start<E: Engine>(dir: &Path, options: &Options) -> Self {
+    pub(crate) async fn start<E: Engine>(dir: &Path, options: &Options) -> Self {
         let mut listeners = Vec::new();
         for _ in 0..3 {
             listeners.push(Tcp::listen("127.0.0.1:0").await.unwrap());
@@ -119,30 +119,30 @@ impl OnDisk {
         self.nodes[id as usize - 1] = Some(node);
     }
 
-    pub async fn restart<E: Engine>(&mut self, dir: &Path, id: u64, options: &Options) {
+    pub(crate) async fn restart<E: Engine>(&mut self, dir: &Path, id: u64, options: &Options) {
         let listener = Tcp::listen(self.peers[id as usize - 1].1.as_str()).await.unwrap();
         self.run::<E>(dir, id, listener, options);
     }
 
-    pub async fn stop(&mut self, id: u64) {
+    pub(crate) async fn stop(&mut self, id: u64) {
         if let Some(node) = self.nodes[id as usize - 1].take() {
             node.shutdown().await;
         }
     }
 
-    pub async fn stop_all(&mut self) {
+    pub(crate) async fn stop_all(&mut self) {
         for id in 1..=3 {
             self.stop(id).await;
         }
     }
 
-    pub fn node(&self, id: u64) -> &Node<Ledger> {
+    pub(crate) fn node(&self, id: u64) -> &Node<Ledger> {
         self.nodes[id as usize - 1].as_ref().expect("the node runs")
     }
 }
 
 /// The leader among these nodes, once it can do something.
-pub async fn leader(nodes: &[Node<Ledger>]) -> Node<Ledger> {
+pub(crate) async fn leader(nodes: &[Node<Ledger>]) -> Node<Ledger> {
     let id = nodes[0].leader().await.unwrap();
     let leader = nodes.iter().find(|node| node.id() == id).unwrap().clone();
     leader.propose(number(0)).await.unwrap();

@@ -1,5 +1,7 @@
 //! Clusters of real nodes, from end to end. Every chapter is mounted once per engine.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod faults;
 mod ledger;
 mod reads;

@@ -4,7 +4,7 @@ use quorate::{Engine, Error};
 
 use crate::ledger::{in_memory, number, options};
 
-pub async fn a_read_on_any_node_sees_every_answered_write<E: Engine>() {
+pub(crate) async fn a_read_on_any_node_sees_every_answered_write<E: Engine>() {
     let nodes = in_memory::<E>(&options());
     for round in 0..200_usize {
         let (writer, reader) = (&nodes[round % 3], &nodes[(round / 3) % 3]);
@@ -14,7 +14,7 @@ pub async fn a_read_on_any_node_sees_every_answered_write<E: Engine>() {
     }
 }
 
-pub async fn without_a_majority_no_read_is_answered<E: Engine>() {
+pub(crate) async fn without_a_majority_no_read_is_answered<E: Engine>() {
     let [a, b, c] = in_memory::<E>(&options());
     a.propose(number(1)).await.unwrap();
     b.shutdown().await;
@@ -23,7 +23,7 @@ pub async fn without_a_majority_no_read_is_answered<E: Engine>() {
     assert!(matches!(refused, Err(Error::NoLeader { .. })), "{refused:?}");
 }
 
-pub async fn a_read_waits_for_no_write_that_came_after_it<E: Engine>() {
+pub(crate) async fn a_read_waits_for_no_write_that_came_after_it<E: Engine>() {
     let nodes = in_memory::<E>(&options());
     nodes[0].propose(number(1)).await.unwrap();
     let read = nodes[1].read(|ledger| ledger.0.len());

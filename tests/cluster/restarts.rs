@@ -6,7 +6,7 @@ use quorate::{CompactionPolicy, Engine, FileLog, LocalNetwork, LogStorage, Node,
 
 use crate::ledger::{Ledger, OnDisk, number, options};
 
-pub async fn a_restarted_cluster_holds_all_that_was_acknowledged<E: Engine>() {
+pub(crate) async fn a_restarted_cluster_holds_all_that_was_acknowledged<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = OnDisk::start::<E>(dir.path(), &options()).await;
     for round in 0..3 {
@@ -24,7 +24,7 @@ pub async fn a_restarted_cluster_holds_all_that_was_acknowledged<E: Engine>() {
     }
 }
 
-pub async fn a_node_that_was_away_catches_up<E: Engine>() {
+pub(crate) async fn a_node_that_was_away_catches_up<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = OnDisk::start::<E>(dir.path(), &options()).await;
     cluster.node(1).propose(number(1)).await.unwrap();
@@ -44,7 +44,7 @@ fn eager() -> Options {
     Options { compaction, ..options() }
 }
 
-pub async fn a_node_that_was_away_too_long_gets_a_snapshot<E: Engine>() {
+pub(crate) async fn a_node_that_was_away_too_long_gets_a_snapshot<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = OnDisk::start::<E>(dir.path(), &eager()).await;
     cluster.node(1).propose(number(0)).await.unwrap();
@@ -68,7 +68,7 @@ pub async fn a_node_that_was_away_too_long_gets_a_snapshot<E: Engine>() {
     assert_eq!(cluster.node(2).read(|ledger| ledger.0.clone()).await, Ok(all));
 }
 
-pub async fn the_log_is_trimmed_behind_snapshots<E: Engine>() {
+pub(crate) async fn the_log_is_trimmed_behind_snapshots<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = OnDisk::start::<E>(dir.path(), &eager()).await;
     for count in 0..400 {
@@ -96,7 +96,7 @@ fn identity<E: Engine>(node: u64) -> quorate::Identity {
     }
 }
 
-pub async fn other_members_than_the_log_says_are_reported<E: Engine>() {
+pub(crate) async fn other_members_than_the_log_says_are_reported<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let start = |members: &[u64]| {
         Node::builder("ledger", 1, members.iter().copied(), Ledger::default())
@@ -117,7 +117,7 @@ pub async fn other_members_than_the_log_says_are_reported<E: Engine>() {
     node.shutdown().await;
 }
 
-pub async fn another_nodes_log_is_refused<E: Engine>() {
+pub(crate) async fn another_nodes_log_is_refused<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let start = |cluster: &str, id: u64| {
         Node::builder(cluster, id, [1, 2, 3], Ledger::default())

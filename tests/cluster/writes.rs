@@ -7,7 +7,7 @@ use quorate::{Engine, Error, LocalNetwork, MemoryLog, Node, Options};
 
 use crate::ledger::{Ledger, in_memory, leader, number, options};
 
-pub async fn every_node_takes_writes<E: Engine>() {
+pub(crate) async fn every_node_takes_writes<E: Engine>() {
     let nodes = in_memory::<E>(&options());
     for (count, node) in (1..).zip(&nodes) {
         assert_eq!(node.propose(number(count)).await, Ok(count));
@@ -17,7 +17,7 @@ pub async fn every_node_takes_writes<E: Engine>() {
     }
 }
 
-pub async fn writes_of_one_handle_keep_their_order<E: Engine>() {
+pub(crate) async fn writes_of_one_handle_keep_their_order<E: Engine>() {
     let nodes = in_memory::<E>(&options());
     for node in &nodes {
         let before = node.read(|ledger| ledger.0.len() as u64).await.unwrap();
@@ -27,7 +27,7 @@ pub async fn writes_of_one_handle_keep_their_order<E: Engine>() {
     }
 }
 
-pub async fn dropping_the_future_does_not_take_the_write_back<E: Engine>() {
+pub(crate) async fn dropping_the_future_does_not_take_the_write_back<E: Engine>() {
     let nodes = in_memory::<E>(&options());
     leader(&nodes).await;
     for node in &nodes {
@@ -39,7 +39,7 @@ pub async fn dropping_the_future_does_not_take_the_write_back<E: Engine>() {
     }
 }
 
-pub async fn a_command_over_the_limit_is_refused_and_did_not_happen<E: Engine>() {
+pub(crate) async fn a_command_over_the_limit_is_refused_and_did_not_happen<E: Engine>() {
     let small = Options { command_bytes_max: 100, ..options() };
     let nodes = in_memory::<E>(&small);
     let refused = nodes[1].propose((1, vec![0; 200])).await.unwrap_err();
@@ -48,7 +48,7 @@ pub async fn a_command_over_the_limit_is_refused_and_did_not_happen<E: Engine>()
     assert_eq!(nodes[1].propose((1, vec![0; 90])).await, Ok(1));
 }
 
-pub async fn a_full_budget_is_busy_and_waiting_gets_through<E: Engine>() {
+pub(crate) async fn a_full_budget_is_busy_and_waiting_gets_through<E: Engine>() {
     let small = Options { request_bytes_max: 4000, command_bytes_max: 2000, ..options() };
     let nodes = in_memory::<E>(&small);
     let node = &nodes[0];
@@ -59,7 +59,7 @@ pub async fn a_full_budget_is_busy_and_waiting_gets_through<E: Engine>() {
     assert_eq!(node.try_propose((99, vec![0; 1000])).await, Ok(51));
 }
 
-pub async fn without_a_majority_nothing_is_acknowledged<E: Engine>() {
+pub(crate) async fn without_a_majority_nothing_is_acknowledged<E: Engine>() {
     let [a, b, c] = in_memory::<E>(&options());
     a.propose(number(1)).await.unwrap();
     b.shutdown().await;
@@ -71,7 +71,7 @@ pub async fn without_a_majority_nothing_is_acknowledged<E: Engine>() {
     assert!(!error.may_have_happened(), "{error:?}");
 }
 
-pub async fn shutting_down_answers_everyone<E: Engine>() {
+pub(crate) async fn shutting_down_answers_everyone<E: Engine>() {
     let nodes = in_memory::<E>(&options());
     let node = leader(&nodes).await;
     let writes: Vec<_> = (0..100).map(|count| node.propose(number(count))).collect();
@@ -87,7 +87,7 @@ pub async fn shutting_down_answers_everyone<E: Engine>() {
     assert!(node.status().stopped.is_some());
 }
 
-pub async fn one_node_is_a_cluster<E: Engine>() {
+pub(crate) async fn one_node_is_a_cluster<E: Engine>() {
     let alone: Node<Ledger> = Node::builder("alone", 9, [9], Ledger::default())
         .storage(MemoryLog::new())
         .transport(LocalNetwork::new().transport(9))
