@@ -3,7 +3,7 @@
 //! The replicas are the real ones: engine, batching, forwarding, waiting lists, snapshots. Network, disk and clock are
 //! imagined, and go wrong as [`Faults`] say. One seed gives one run, to the last byte.
 //!
-//! A run has two phases. In the first, everything goes wrong and the [checkers](crate::checkers) look at every step. In
+//! A run has two phases. In the first, everything goes wrong and the checkers look at every step. In
 //! the second, faults stop and all nodes run: then there must soon be a leader, every request must be answered, and all
 //! replicas must agree.
 
