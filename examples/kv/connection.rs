@@ -83,7 +83,7 @@ impl<A: Fn() -> Surroundings> Connection<A> {
             if !self.output.is_empty() {
                 self.stream.write_all_buf(&mut self.output).await?;
             } else if self.pipeline.is_empty() && self.held_back.is_none() && self.state != State::Open {
-                return self.part().await;
+                return part(self.stream).await;
             } else {
                 self.wait().await?;
             }
@@ -150,13 +150,13 @@ impl<A: Fn() -> Surroundings> Connection<A> {
         }
         Ok(())
     }
+}
 
-    /// Closes the connection. A client that is still sending would lose the last answer if its bytes were not taken in
-    /// for a while.
-    async fn part(mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
-        let mut sink = tokio::io::sink();
-        let drain = tokio::io::copy(&mut self.stream, &mut sink);
-        timeout(FAREWELL, drain).await.map_or(Ok(()), |copied| copied.map(drop))
-    }
+/// Closes a connection. A client that is still sending would lose the last answer if its bytes were not taken in for a
+/// while.
+pub async fn part(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut sink = tokio::io::sink();
+    let drain = tokio::io::copy(&mut stream, &mut sink);
+    timeout(FAREWELL, drain).await.map_or(Ok(()), |copied| copied.map(drop))
 }

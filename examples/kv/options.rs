@@ -11,7 +11,7 @@ use crate::member::EngineChoice;
 /// A replicated key-value store that speaks the Redis protocol. Without a subcommand: three nodes on this machine, for
 /// clients at the ports 6401 to 6403.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kv", args_conflicts_with_subcommands = true)]
+#[command(name = "kv", args_conflicts_with_subcommands = true, args_override_self = true)]
 pub struct Options {
     #[command(subcommand)]
     pub subcommand: Option<Subcommand>,

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{inline, integer};
 
-/// The most words a command may have, as in Redis.
+/// The most words a command may have.
 const WORDS_MAX: i64 = 1024 * 1024;
 /// The longest line: a command typed by hand.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -86,7 +86,11 @@ impl Parser {
                     self.position += length;
                 }
                 Ok(None) => {
-                    head_line(rest, "too big bulk count string")?;
+                    let head = head_line(rest, "too big bulk count string")?;
+                    let length = head.and_then(|head| usize::try_from(integer::parse(&head[1..])?).ok());
+                    if length.is_some_and(|length| length > self.request_bytes_max) {
+                        return Err(ProtocolError("invalid bulk length".into()));
+                    }
                     return self.within_limit(input.len()).map(|()| false);
                 }
                 _ => return Err(ProtocolError("invalid bulk length".into())),

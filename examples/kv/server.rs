@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quorate::Node;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, part};
 use crate::limits::Limits;
 use crate::pipeline::Pipeline;
 use crate::session::Surroundings;
@@ -18,6 +19,9 @@ use crate::store::Store;
 
 /// How long to wait when the system grants no more sockets.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Of those for whom there is no room: how many are told so at a time. The others find the connection closed.
+const TURNED_AWAY_MAX: usize = 64;
 
 /// What every connection knows of its server. There are as many others who hold it as there are clients.
 struct Server {
@@ -36,13 +40,17 @@ pub async fn serve(
 ) -> io::Result<JoinSet<()>> {
     let port = listener.local_addr()?.port();
     let server = Arc::new(Server { node, limits, port, since: Instant::now() });
-    let (mut clients, mut next_id) = (JoinSet::new(), 1);
+    let (mut clients, mut turned_away, mut next_id) = (JoinSet::new(), JoinSet::new(), 1);
     let mut stopping = std::pin::pin!(stopping);
     loop {
         tokio::select! {
             () = &mut stopping => return Ok(clients),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if clients.len() >= limits.connections_max => turn_away(&stream),
+                Ok((stream, _)) if clients.len() >= limits.connections_max => {
+                    if turned_away.len() < TURNED_AWAY_MAX {
+                        turned_away.spawn(turn_away(stream));
+                    }
+                }
                 Ok((stream, _)) => {
                     clients.spawn(attend(server.clone(), stream, next_id));
                     next_id += 1;
@@ -53,6 +61,7 @@ pub async fn serve(
                 }
             },
             Some(_) = clients.join_next() => {}
+            Some(_) = turned_away.join_next() => {}
         }
     }
 }
@@ -71,7 +80,9 @@ async fn attend(server: Arc<Server>, stream: TcpStream, id: u64) {
     let _ = Connection::new(stream, id, limits, pipeline, around).run().await;
 }
 
-fn turn_away(stream: &TcpStream) {
-    // A new socket has room for a line; if this one has not, the client learns less.
-    let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+/// Tells a client that there is no room for it.
+async fn turn_away(mut stream: TcpStream) {
+    if stream.write_all(b"-ERR max number of clients reached\r\n").await.is_ok() {
+        let _ = part(stream).await;
+    }
 }

@@ -66,7 +66,9 @@ fn what_is_not_the_protocol_is_named() {
 
 #[test]
 fn a_command_beyond_the_limit_is_refused_before_it_is_stored() {
-    let mut bytes = b"*2\r\n$3\r\nGET\r\n$999999999999\r\n".to_vec();
+    let (_, error) = parse(b"*2\r\n$3\r\nGET\r\n$999999999999\r\n");
+    assert_eq!(error.as_deref(), Some("ERR Protocol error: invalid bulk length"));
+    let mut bytes = b"*2\r\n$3\r\nGET\r\n$1048576\r\n".to_vec();
     assert_eq!(parse(&bytes), (vec![], None));
     bytes.resize((1 << 20) + 1, b'x');
     let (_, error) = parse_in_pieces(&bytes, 1 << 16);

@@ -1,0 +1,10 @@
+//! `examples/kv` as its users meet it: real processes, real sockets, the Redis protocol.
+
+#![cfg(all(feature = "raft", feature = "tcp", feature = "file"))]
+
+mod clients;
+mod crashes;
+mod differential;
+mod processes;
+mod program;
+mod refusals;
