@@ -50,19 +50,19 @@ impl<S: StateMachine> Applier<S> {
     /// [`Failure`] when the state machine fails or panics, or a command cannot be decoded. The entry then does not
     /// count as applied, and nothing more may be.
     pub fn apply(&mut self, entry: &Entry, mut answer: impl FnMut(S::Response)) -> Result<(), Failure> {
-        assert!(entry.index == self.applied.next(), "entries are applied in order, none left out");
+        if entry.index != self.applied.next() {
+            return Err(Failure(format!("entry {} does not follow entry {}", entry.index, self.applied)));
+        }
         self.time = self.time.max(entry.time);
         for (offset, command) in entry.commands().enumerate() {
             let at = Applied { index: entry.index, offset: offset as u32, time: self.time };
             let command = command.map_err(|error| failed(at, &error.to_string()))?;
-            let command = S::Command::decode(command).map_err(|error| failed(at, &error.to_string()))?;
             let machine = &mut self.machine;
-            let applied = catch_unwind(AssertUnwindSafe(|| machine.try_apply(at, command)));
-            answer(
-                applied
-                    .map_err(|_| failed(at, "the state machine panicked"))?
-                    .map_err(|e| failed(at, &e.0))?,
-            );
+            let applied = guarded(|| {
+                let command = S::Command::decode(command).map_err(|error| Failure(error.to_string()))?;
+                machine.try_apply(at, command)
+            });
+            answer(applied.map_err(|failure| failed(at, &failure.0))?);
         }
         if entry.kind == EntryKind::Membership {
             self.membership = Membership::decode(&entry.body).map_err(|error| Failure(error.to_string()))?;
@@ -73,13 +73,17 @@ impl<S: StateMachine> Applier<S> {
     }
 
     /// The state as it is now.
-    pub fn snapshot(&self) -> PointInTime<S::Snapshot> {
+    ///
+    /// # Errors
+    /// [`Failure`] when the state machine panics.
+    pub fn snapshot(&self) -> Result<PointInTime<S::Snapshot>, Failure> {
         let mark = SnapshotMark {
             index: self.applied,
             generation: self.generation,
             membership: self.membership.clone(),
         };
-        PointInTime { mark, time: self.time, state: self.machine.snapshot() }
+        let state = guarded(|| Ok(self.machine.snapshot()))?;
+        Ok(PointInTime { mark, time: self.time, state })
     }
 
     /// Replaces the state by a snapshot's.
@@ -93,13 +97,20 @@ impl<S: StateMachine> Applier<S> {
         if version != ENVELOPE_VERSION.to_le_bytes() {
             return Err(Failure("the snapshot was written by a newer version".to_owned()));
         }
-        self.machine.restore(from)?;
+        let machine = &mut self.machine;
+        guarded(|| machine.restore(from))?;
         self.time = LogTime(time.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)));
         self.applied = mark.index;
         self.generation = mark.generation;
         self.membership = mark.membership;
         Ok(())
     }
+}
+
+/// Carries out what the state machine's author wrote: a panic there is a failure like any other.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Failure("the state machine panicked".to_owned())))
 }
 
 fn failed(at: Applied, cause: &str) -> Failure {
@@ -181,7 +192,7 @@ mod tests {
         one.apply(&entry(1, 50, &[1, 2]), |answer| answers.push(answer)).unwrap();
         one.apply(&entry(2, 20, &[3]), |answer| answers.push(answer)).unwrap();
         assert_eq!(answers, [1, 3, 6]);
-        let point = one.snapshot();
+        let point = one.snapshot().unwrap();
         let (mark, mut bytes) = (point.mark.clone(), Vec::new());
         point.write_to(&mut bytes).unwrap();
         let mut two = applier();

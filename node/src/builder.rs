@@ -18,7 +18,7 @@ use crate::blocking::wait;
 use crate::chunks::Chunks;
 use crate::driver::{Alarm, Board, Driver, status_of};
 use crate::handle::{Node, Shared};
-use crate::options::Options;
+use crate::options::{FRAME_OVERHEAD_BYTES, Options};
 use crate::replica::{Outputs, Replica, Start};
 use crate::system_clock::SystemClock;
 use crate::worker::{Worker, WorkerPort, restore};
@@ -145,8 +145,10 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
         let (requests, receiver) = mpsc::unbounded_channel();
         let (feedback, feedbacks) = mpsc::unbounded_channel();
         let (status, statuses) = watch::channel(status_of(&replica, None));
-        let (chunk_orders, chunk_reports) = Chunks::spawn(snapshots.clone(), &runtime);
-        let worker = Worker::new(applier, snapshots, feedback);
+        let frame_bytes_max = transport.frame_bytes_max() - FRAME_OVERHEAD_BYTES;
+        let (chunk_orders, chunk_reports, chunks) =
+            Chunks::spawn(snapshots.clone(), frame_bytes_max, &runtime);
+        let worker = Worker::new(applier, snapshots, feedback, runtime.clone());
         let worker = WorkerPort::new(worker, options.apply_on, format!("apply-{node}")).map_err(no_thread)?;
         let driver = Driver {
             reader: storage.reader(),
@@ -159,6 +161,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             feedback: feedbacks,
             chunk_orders,
             chunk_reports,
+            chunks,
             board: Board::new(status),
             stopping: None,
             grace: options.request_deadline / 2,

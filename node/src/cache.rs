@@ -20,13 +20,21 @@ impl Cache {
         Self { slots: VecDeque::new(), base: Index(1), bytes: 0, bytes_max }
     }
 
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn put(&mut self, entry: Entry) {
         if self.slots.is_empty() {
             self.base = entry.index;
         }
         if entry.index < self.base {
-            // Below what is kept. Only a filled hole can come here, and that is read from the storage.
-            return;
+            // A hole below is filled, or what was evicted is put again: until it is durable, nobody else has it.
+            if self.base.since(entry.index) as usize > HOLE_MAX {
+                return;
+            }
+            (entry.index.0..self.base.0).for_each(|_| self.slots.push_front(None));
+            self.base = entry.index;
         }
         let at = entry.index.since(self.base) as usize;
         if at > self.slots.len() && at - self.slots.len() > HOLE_MAX {
@@ -132,5 +140,7 @@ mod tests {
         assert_eq!((held(&cache), cache.bytes), (vec![], 0));
         cache.put(entry(50, 10));
         assert_eq!(held(&cache), [50]);
+        cache.put(entry(47, 10));
+        assert_eq!((held(&cache), cache.base), (vec![47, 50], Index(47)));
     }
 }

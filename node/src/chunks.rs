@@ -9,6 +9,7 @@ use consensus_api::{
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinHandle;
 
 use crate::replica::{Chunk, ChunkRead, ChunkWrite};
 
@@ -31,6 +32,7 @@ pub(crate) enum ChunkReport {
 /// The snapshots being sent and received.
 pub(crate) struct Chunks {
     snapshots: Arc<dyn SnapshotStorage>,
+    chunk_bytes_max: usize,
     sending: BTreeMap<NodeId, Box<dyn SnapshotReader>>,
     receiving: Option<Receiving>,
 }
@@ -45,19 +47,21 @@ impl Chunks {
     /// A task of its own, which ends with its owner: orders in, a report for each out.
     pub(crate) fn spawn(
         snapshots: Arc<dyn SnapshotStorage>,
+        frame_bytes_max: usize,
         runtime: &Handle,
-    ) -> (UnboundedSender<ChunkOrder>, UnboundedReceiver<ChunkReport>) {
+    ) -> (UnboundedSender<ChunkOrder>, UnboundedReceiver<ChunkReport>, JoinHandle<()>) {
         let (order, mut orders) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
-        let mut chunks = Self { snapshots, sending: BTreeMap::new(), receiving: None };
-        runtime.spawn(async move {
+        let chunk_bytes_max = frame_bytes_max.min(SNAPSHOT_CHUNK_BYTES_MAX);
+        let mut chunks = Self { snapshots, chunk_bytes_max, sending: BTreeMap::new(), receiving: None };
+        let task = runtime.spawn(async move {
             while let Some(order) = orders.recv().await {
                 if report.send(chunks.carry_out(order).await).is_err() {
                     break;
                 }
             }
         });
-        (order, reports)
+        (order, reports, task)
     }
 
     async fn carry_out(&mut self, order: ChunkOrder) -> ChunkReport {
@@ -84,8 +88,7 @@ impl Chunks {
             return Err("a newer one has taken its place".to_owned());
         }
         let total = reader.len();
-        let bytes =
-            reader.read_at(offset, SNAPSHOT_CHUNK_BYTES_MAX).await.map_err(|error| error.to_string())?;
+        let bytes = reader.read_at(offset, self.chunk_bytes_max).await.map_err(|error| error.to_string())?;
         let mark = reader.mark().clone();
         if offset + bytes.len() as u64 >= total {
             self.sending.remove(&to);

@@ -18,6 +18,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
 use crate::chunks::{ChunkOrder, ChunkReport};
 use crate::replica::{Load, Outputs, Replica};
@@ -48,6 +49,7 @@ pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
     pub(crate) feedback: UnboundedReceiver<Feedback>,
     pub(crate) chunk_orders: UnboundedSender<ChunkOrder>,
     pub(crate) chunk_reports: UnboundedReceiver<ChunkReport>,
+    pub(crate) chunks: JoinHandle<()>,
     pub(crate) board: Board,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) grace: Duration,
@@ -73,11 +75,10 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
     /// Runs the node until it stops.
     pub(crate) async fn run(mut self) {
         std::future::poll_fn(|cx| self.poll(cx)).await;
-        let Self { mut requests, stopping, board, replica, .. } = self;
-        let cause = replica.stopped().unwrap_or(SHUT_DOWN).to_owned();
-        requests.close();
-        let mut waiting = stopping.unwrap_or_default().waiting;
-        while let Ok(request) = requests.try_recv() {
+        let cause = self.replica.stopped().unwrap_or(SHUT_DOWN).to_owned();
+        self.requests.close();
+        let mut waiting = self.stopping.take().unwrap_or_default().waiting;
+        while let Ok(request) = self.requests.try_recv() {
             let error = Error::Stopped { cause: cause.as_str().into() };
             match request {
                 Request::Propose { ticket, .. } => ticket.answer(Err(error)),
@@ -85,8 +86,12 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 Request::Stop(done) => waiting.push(done),
             }
         }
-        // The storage is closed and its lock released by now: fields not taken out above went with the pattern.
-        drop((replica, board));
+        let Self { worker, chunk_orders, chunks, log, reader, transport, loads, .. } = self;
+        drop((chunk_orders, transport, loads));
+        let _ = chunks.await;
+        worker.end().await;
+        // Closing a log may wait for the disk. Whoever asked for the stop may open the folder once it is closed.
+        let _ = tokio::task::spawn_blocking(move || drop((reader, log))).await;
         for done in waiting {
             let _ = done.send(());
         }
@@ -144,7 +149,10 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 ChunkReport::Received { from, mark, total } => {
                     self.replica.snapshot_received(now, from, mark, total);
                 }
-                ChunkReport::Failed { cause } => self.replica.stop(cause),
+                ChunkReport::Failed { cause } => {
+                    self.replica
+                        .note(format!("a snapshot could not be received, and is asked for again: {cause}"));
+                }
             }
             took = true;
         }
@@ -214,11 +222,11 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         }
         if !out.apply.is_empty() {
             gave = true;
-            self.worker.handle(Work::Apply(std::mem::take(&mut out.apply)));
+            self.hand_over(Work::Apply(std::mem::take(&mut out.apply)));
         }
-        for (index, reads) in out.reads.drain(..) {
+        if !out.reads.is_empty() {
             gave = true;
-            self.worker.handle(Work::Read(index, reads));
+            self.hand_over(Work::Read(std::mem::take(&mut out.reads)));
         }
         out.failed.drain(..).for_each(|(ticket, error)| ticket.answer(Err(error)));
         out.failed_reads.drain(..).for_each(|(ticket, error)| ticket.finish(Err(error)));
@@ -238,6 +246,12 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         }
         self.out = out;
         gave
+    }
+
+    fn hand_over(&mut self, work: Work<S>) {
+        if !self.worker.handle(work) {
+            self.replica.stop("the thread of its state machine is gone".to_owned());
+        }
     }
 
     fn stop_if_quiet(&mut self, now: Time) {

@@ -15,10 +15,10 @@ pub(crate) enum Envelope<M> {
     Forward { generation: Generation },
     /// A forwarded entry was not taken, and never will be.
     ForwardRefused { incarnation: Incarnation, sequence: u64, reason: ForwardRefusal },
-    /// Find a read index for me.
-    Read { id: ReadId },
-    /// The index for that read; `None` when it was refused.
-    ReadAnswer { id: ReadId, index: Option<Index> },
+    /// Find a read index for me, in this life.
+    Read { incarnation: Incarnation, id: ReadId },
+    /// The index for that read of that life; `None` when it was refused.
+    ReadAnswer { incarnation: Incarnation, id: ReadId, index: Option<Index> },
     /// A piece of a snapshot (in the body), which is `total` bytes long.
     Chunk { mark: SnapshotMark, total: u64, offset: u64 },
     /// The receiver of that snapshot has it up to `offset`; `offset == total` once it is installed.
@@ -63,12 +63,14 @@ impl<M: Message> Envelope<M> {
                 out.put_u64_le(*sequence);
                 out.put_u8(*reason as u8);
             }
-            Self::Read { id } => {
+            Self::Read { incarnation, id } => {
                 out.put_u8(4);
+                out.put_u64_le(incarnation.0);
                 out.put_u64_le(id.0);
             }
-            Self::ReadAnswer { id, index } => {
+            Self::ReadAnswer { incarnation, id, index } => {
                 out.put_u8(5);
+                out.put_u64_le(incarnation.0);
                 out.put_u64_le(id.0);
                 out.put_u8(u8::from(index.is_some()));
                 out.put_u64_le(index.unwrap_or_default().0);
@@ -105,12 +107,16 @@ impl<M: Message> Envelope<M> {
                     _ => return Err(MessageError("unknown reason")),
                 },
             },
-            4 => Self::Read { id: ReadId(from.try_get_u64_le()?) },
+            4 => {
+                let incarnation = Incarnation(from.try_get_u64_le()?);
+                Self::Read { incarnation, id: ReadId(from.try_get_u64_le()?) }
+            }
             5 => {
+                let incarnation = Incarnation(from.try_get_u64_le()?);
                 let id = ReadId(from.try_get_u64_le()?);
                 let found = from.try_get_u8()? != 0;
                 let index = Index(from.try_get_u64_le()?);
-                Self::ReadAnswer { id, index: found.then_some(index) }
+                Self::ReadAnswer { incarnation, id, index: found.then_some(index) }
             }
             6 => {
                 let (total, offset) = (from.try_get_u64_le()?, from.try_get_u64_le()?);
@@ -169,9 +175,9 @@ mod tests {
                 sequence: 2,
                 reason: ForwardRefusal::ClockAhead,
             },
-            Envelope::Read { id: ReadId(3) },
-            Envelope::ReadAnswer { id: ReadId(3), index: Some(Index(4)) },
-            Envelope::ReadAnswer { id: ReadId(3), index: None },
+            Envelope::Read { incarnation: Incarnation(8), id: ReadId(3) },
+            Envelope::ReadAnswer { incarnation: Incarnation(8), id: ReadId(3), index: Some(Index(4)) },
+            Envelope::ReadAnswer { incarnation: Incarnation(8), id: ReadId(3), index: None },
             Envelope::Chunk { mark, total: 10, offset: 5 },
             Envelope::ChunkTaken { index: Index(1), offset: 6 },
         ]

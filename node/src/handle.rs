@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -123,7 +124,12 @@ impl<S: StateMachine, D> Node<S, D> {
     {
         let shared = self.shared.clone();
         let (sender, receiver) = oneshot::channel();
-        let read: ReadFn<S> = Box::new(move |state| drop(sender.send(state.map(read))));
+        let read: ReadFn<S> = Box::new(move |state| {
+            let panicked = |_| Error::Refused { reason: "the read panicked".to_owned() };
+            let answer =
+                state.and_then(|state| catch_unwind(AssertUnwindSafe(|| read(state))).map_err(panicked));
+            drop(sender.send(answer));
+        });
         let early = shared.try_budget(READ_BYTES);
         let (handed, late) = match early {
             Some(budget) => (shared.send(Request::Read(ReadTicket { read, budget })), None),
@@ -176,7 +182,12 @@ impl<S: StateMachine, D> Node<S, D> {
         if bytes.len() > bytes_max {
             return Err(Error::TooLarge { bytes: bytes.len(), bytes_max });
         }
-        Ok(bytes.freeze())
+        let bytes = bytes.freeze();
+        // A command that cannot be read back would stop every node that applies it, at every start. Better one error.
+        let unreadable =
+            |error| Error::Refused { reason: format!("the command does not decode again: {error}") };
+        S::Command::decode(bytes.clone()).map_err(unreadable)?;
+        Ok(bytes)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use consensus_api::{FlowLimits, StartError, Timing};
+use consensus_api::{FlowLimits, StartError, Timing, record};
 
 /// Where the state machine runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -22,7 +22,7 @@ pub struct CompactionPolicy {
     pub snapshot_every_bytes: u64,
     /// A snapshot is taken once this many entries (batches) were applied since the last one. 100,000 by default.
     pub snapshot_every_entries: u64,
-    /// So many bytes of log are kept behind a snapshot, give or take 256 KiB, so that a follower that was away for a moment
+    /// So many bytes of log are kept behind a snapshot, give or take a sixteenth, so that a follower that was away for a moment
     /// needs no snapshot. 16 MiB by default.
     pub keep_bytes: u64,
 }
@@ -107,6 +107,12 @@ impl Options {
         if self.command_bytes_max == 0 || self.command_bytes_max > self.request_bytes_max {
             return wrong("command_bytes_max", "must lie between 1 and request_bytes_max");
         }
+        if self.entry_bytes_max.max(self.command_bytes_max) + 4 > record::BODY_BYTES_MAX {
+            return wrong("command_bytes_max", "and entry_bytes_max must stay below 64 MiB");
+        }
+        if frame_bytes_max < FRAME_BYTES_LEAST {
+            return wrong("transport", "carries frames of less than 64 KiB; let it carry larger ones");
+        }
         if self.entry_bytes_max.max(self.command_bytes_max) + FRAME_OVERHEAD_BYTES > frame_bytes_max {
             return wrong("command_bytes_max", "and entry_bytes_max must fit into a frame of the transport");
         }
@@ -118,4 +124,6 @@ impl Options {
 }
 
 /// Room for a message's head and an entry's header beside the commands.
-const FRAME_OVERHEAD_BYTES: usize = 1024;
+pub(crate) const FRAME_OVERHEAD_BYTES: usize = 1024;
+/// Snapshots travel in pieces of a frame's size; smaller ones would take for ever.
+const FRAME_BYTES_LEAST: usize = 64 << 10;

@@ -64,9 +64,12 @@ impl Timer for SystemTimer {
             }
             None => self.sleep = Some((deadline, Box::pin(tokio::time::sleep_until(at())))),
         }
-        match &mut self.sleep {
-            Some((_, sleep)) => sleep.as_mut().poll(cx),
-            None => Poll::Pending,
+        let Some((_, sleep)) = &mut self.sleep else { return Poll::Pending };
+        let rang = sleep.as_mut().poll(cx);
+        if rang.is_ready() {
+            // One that has rung rings for ever; the next call sets a new one.
+            self.sleep = None;
         }
+        rang
     }
 }

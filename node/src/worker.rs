@@ -1,14 +1,15 @@
 //! [`Worker`]: the applier at work, on a thread of its own or on the node's task.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
-use consensus_api::{Error, Failure, Index, Snapshot, SnapshotMark, SnapshotStorage, StateMachine};
+use consensus_api::{Failure, Index, Snapshot, SnapshotMark, SnapshotStorage, StateMachine};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
-use crate::applier::{Applier, PointInTime};
+use crate::applier::{Applier, PointInTime, guarded};
 use crate::blocking::{ReadSnapshot, WriteSnapshot, wait};
 use crate::options::ApplyOn;
 use crate::replica::ApplyWork;
@@ -17,8 +18,8 @@ use crate::ticket::{ProposalTicket, ReadTicket};
 /// What the worker is given.
 pub(crate) enum Work<S: StateMachine> {
     Apply(Vec<ApplyWork<ProposalTicket<S::Response>>>),
-    /// Reads for when everything up to the index is applied.
-    Read(Index, Vec<ReadTicket<S>>),
+    /// Reads of the state as it is.
+    Read(Vec<ReadTicket<S>>),
 }
 
 /// What the worker reports.
@@ -29,12 +30,15 @@ pub(crate) enum Feedback {
     Failed(Failure),
 }
 
-/// An applier with the reads that wait for it.
+/// An applier with what it needs to take and restore snapshots.
 pub(crate) struct Worker<S: StateMachine> {
     applier: Applier<S>,
-    reads: BTreeMap<Index, Vec<ReadTicket<S>>>,
     snapshots: Arc<dyn SnapshotStorage>,
     feedback: UnboundedSender<Feedback>,
+    /// A snapshot storage may be built on the runtime.
+    runtime: Handle,
+    /// Writes a snapshot out.
+    writing: Option<JoinHandle<()>>,
     failed: bool,
 }
 
@@ -43,8 +47,9 @@ impl<S: StateMachine> Worker<S> {
         applier: Applier<S>,
         snapshots: Arc<dyn SnapshotStorage>,
         feedback: UnboundedSender<Feedback>,
+        runtime: Handle,
     ) -> Self {
-        Self { applier, reads: BTreeMap::new(), snapshots, feedback, failed: false }
+        Self { applier, snapshots, feedback, runtime, writing: None, failed: false }
     }
 
     /// Does one piece of work. After a failure everything is left undone; the node is about to stop.
@@ -53,22 +58,14 @@ impl<S: StateMachine> Worker<S> {
             return;
         }
         match work {
-            Work::Apply(works) => {
-                if let Err(failure) = works.into_iter().try_for_each(|work| self.apply(work)) {
+            Work::Apply(works) => match works.into_iter().try_for_each(|work| self.apply(work)) {
+                Ok(()) => self.tell(Feedback::Applied(self.applier.applied())),
+                Err(failure) => {
                     self.failed = true;
                     self.tell(Feedback::Failed(failure));
-                    return;
                 }
-                self.tell(Feedback::Applied(self.applier.applied()));
-            }
-            Work::Read(index, reads) => self.reads.entry(index).or_default().extend(reads),
-        }
-        while let Some(first) =
-            self.reads.first_entry().filter(|first| *first.key() <= self.applier.applied())
-        {
-            for read in first.remove() {
-                read.finish(Ok(self.applier.machine()));
-            }
+            },
+            Work::Read(reads) => reads.into_iter().for_each(|read| read.finish(Ok(self.applier.machine()))),
         }
     }
 
@@ -88,15 +85,29 @@ impl<S: StateMachine> Worker<S> {
             }
             ApplyWork::Restore(mark) => restore(&mut self.applier, &*self.snapshots, &mark),
             ApplyWork::Snapshot => {
-                let (snapshots, feedback) = (self.snapshots.clone(), self.feedback.clone());
-                let point = self.applier.snapshot();
-                thread::spawn(move || {
-                    let taken = write_out(point, &*snapshots);
-                    // The node may have stopped meanwhile.
-                    let _ = feedback.send(Feedback::SnapshotTaken(taken));
-                });
+                self.take_snapshot();
                 Ok(())
             }
+        }
+    }
+
+    /// Takes a snapshot here, and writes it out beside.
+    fn take_snapshot(&mut self) {
+        let point = match self.applier.snapshot() {
+            Ok(point) => point,
+            Err(failure) => return self.tell(Feedback::SnapshotTaken(Err(failure.0))),
+        };
+        let (snapshots, feedback, runtime) =
+            (self.snapshots.clone(), self.feedback.clone(), self.runtime.clone());
+        let write = move || {
+            let _within = runtime.enter();
+            let taken = guarded(|| write_out(point, &*snapshots)).map_err(|failure| failure.0);
+            // The node may have stopped meanwhile.
+            let _ = feedback.send(Feedback::SnapshotTaken(taken));
+        };
+        match thread::Builder::new().name("quorate-snapshot".to_owned()).spawn(write) {
+            Ok(writing) => self.writing = Some(writing),
+            Err(error) => self.tell(Feedback::SnapshotTaken(Err(error.to_string()))),
         }
     }
 
@@ -107,10 +118,10 @@ impl<S: StateMachine> Worker<S> {
 }
 
 impl<S: StateMachine> Drop for Worker<S> {
+    /// Waits for a snapshot being written: it must not appear in the folder after somebody else has opened it.
     fn drop(&mut self) {
-        let stopped = Error::Stopped { cause: "the node was shut down".into() };
-        for read in std::mem::take(&mut self.reads).into_values().flatten() {
-            read.finish(Err(stopped.clone()));
+        if let Some(writing) = self.writing.take() {
+            let _ = writing.join();
         }
     }
 }
@@ -130,18 +141,18 @@ pub(crate) fn restore<S: StateMachine>(
 fn write_out<T: Snapshot>(
     point: PointInTime<T>,
     snapshots: &dyn SnapshotStorage,
-) -> Result<SnapshotMark, String> {
+) -> Result<SnapshotMark, Failure> {
     let mark = point.mark.clone();
-    let writer = wait(snapshots.begin(&mark)).map_err(|error| error.to_string())?;
+    let writer = wait(snapshots.begin(&mark)).map_err(|error| Failure(error.to_string()))?;
     let mut writer = WriteSnapshot::new(writer);
-    point.write_to(&mut writer).map_err(|error| error.to_string())?;
-    writer.finish().map_err(|error| error.to_string())?;
+    point.write_to(&mut writer)?;
+    writer.finish().map_err(|error| Failure(error.to_string()))?;
     Ok(mark)
 }
 
 /// The way to a worker, wherever it runs.
 pub(crate) enum WorkerPort<S: StateMachine> {
-    Thread(mpsc::Sender<Work<S>>),
+    Thread { work: mpsc::Sender<Work<S>>, ended: oneshot::Receiver<()> },
     Inline(Box<Worker<S>>),
 }
 
@@ -151,19 +162,35 @@ impl<S: StateMachine> WorkerPort<S> {
             return Ok(Self::Inline(Box::new(worker)));
         }
         let (sender, receiver) = mpsc::channel();
+        let (ends, ended) = oneshot::channel();
         let run = move || {
             let mut worker = worker;
+            let runtime = worker.runtime.clone();
+            let _within = runtime.enter();
             receiver.into_iter().for_each(|work| worker.handle(work));
+            drop(worker);
+            let _ = ends.send(());
         };
         thread::Builder::new().name(name).spawn(run)?;
-        Ok(Self::Thread(sender))
+        Ok(Self::Thread { work: sender, ended })
     }
 
-    pub(crate) fn handle(&mut self, work: Work<S>) {
+    /// Hands over a piece of work. `false` if the worker is gone, which takes a bug.
+    pub(crate) fn handle(&mut self, piece: Work<S>) -> bool {
         match self {
-            // The thread ends only after this sender is gone.
-            Self::Thread(sender) => drop(sender.send(work)),
-            Self::Inline(worker) => worker.handle(work),
+            Self::Thread { work, .. } => work.send(piece).is_ok(),
+            Self::Inline(worker) => {
+                worker.handle(piece);
+                true
+            }
+        }
+    }
+
+    /// Lets the worker finish what it was given, and waits for it.
+    pub(crate) async fn end(self) {
+        if let Self::Thread { work, ended } = self {
+            drop(work);
+            let _ = ended.await;
         }
     }
 }

@@ -38,6 +38,14 @@ pub(crate) async fn a_panicking_state_machine_stops_its_node_with_the_cause<E: E
     assert!(after.to_string().contains("the state machine panicked"), "{after}");
 }
 
+pub(crate) async fn a_panicking_read_fails_alone<E: Engine>() {
+    let nodes = in_memory::<E>(&options());
+    nodes[0].propose(number(1)).await.unwrap();
+    let answer = nodes[0].read(|ledger| assert!(ledger.0.is_empty(), "on purpose")).await;
+    assert!(matches!(answer, Err(Error::Refused { .. })), "{answer:?}");
+    assert_eq!(nodes[0].propose(number(2)).await, Ok(2), "the node goes on");
+}
+
 /// A log in memory whose writes fail or hang when told to.
 #[derive(Clone, Default)]
 struct Fickle {

@@ -44,6 +44,7 @@ macro_rules! all_chapters {
             faults {
                 a_slow_state_machine_causes_no_election,
                 a_panicking_state_machine_stops_its_node_with_the_cause,
+                a_panicking_read_fails_alone,
                 a_failed_write_stops_the_node_and_the_others_go_on,
                 a_leader_whose_disk_hangs_gives_way,
             }

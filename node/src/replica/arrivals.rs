@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Engine, Entry, Error, Event, Frame, Generation, Index, LogTime, NodeId, Role, SnapshotMark, Time, record,
+    Engine, Entry, EntryKind, Error, Event, Frame, Generation, Index, LogTime, NodeId, Role, SnapshotMark,
+    Time, record,
 };
 
 use super::outputs::{Chunk, ChunkWrite, LoadPurpose};
@@ -27,23 +28,25 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Envelope::Forward { generation } => {
                 if let Some(mut entries) = self.decode(from, frame.body) {
                     for entry in entries.drain(..) {
-                        self.take_forwarded(now, wall, generation, entry);
+                        self.take_forwarded(now, wall, generation, from, entry);
                     }
                     self.entries = entries;
                 }
             }
             Envelope::ForwardRefused { incarnation, sequence, reason } => {
                 if incarnation == self.identity.incarnation {
-                    self.forward_refused(sequence, reason);
+                    self.forward_refused(now, sequence, reason);
                 }
             }
-            Envelope::Read { id } => {
-                let id = self.reads.begin_remote(from, id);
+            Envelope::Read { incarnation, id } => {
+                let id = self.reads.begin_remote(from, incarnation, id);
                 self.step(now, Event::Read(id));
             }
-            Envelope::ReadAnswer { id, index: Some(index) } => self.read_ready(id, index),
-            Envelope::ReadAnswer { id, index: None } => {
-                self.reads.refused(now, id);
+            Envelope::ReadAnswer { incarnation, id, index } => {
+                // An answer to an earlier life of this node says nothing of a read of this one.
+                if incarnation == self.identity.incarnation {
+                    self.reads.answered(now, id, index);
+                }
             }
             Envelope::Chunk { mark, total, offset } => {
                 self.take_chunk(from, Chunk { mark, total, offset, bytes: frame.body });
@@ -53,7 +56,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     /// The entries in a frame's body. Each is checked; a damaged one voids the frame, as if it had been lost.
-    fn decode(&mut self, from: NodeId, mut body: Bytes) -> Option<Vec<Entry>> {
+    pub(super) fn decode(&mut self, from: NodeId, mut body: Bytes) -> Option<Vec<Entry>> {
         let mut entries = std::mem::take(&mut self.entries);
         entries.clear();
         while !body.is_empty() {
@@ -72,8 +75,20 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     ///
     /// A frame may come twice or late. A sequence is therefore looked at once: a refusal is only told of a proposal
     /// that this life of the leader has never taken. If an earlier life led, nobody can tell, and nothing is said.
-    fn take_forwarded(&mut self, now: Time, wall: LogTime, generation: Generation, entry: Entry) {
+    fn take_forwarded(
+        &mut self,
+        now: Time,
+        wall: LogTime,
+        generation: Generation,
+        from: NodeId,
+        entry: Entry,
+    ) {
         let proposal = entry.proposal;
+        let sound = entry.kind == EntryKind::Commands && entry.commands().all(|command| command.is_ok());
+        if proposal.node != from || !sound {
+            return self
+                .note(format!("node {from} forwarded what is no proposal of its own; it was dropped"));
+        }
         let newest = self.forwarded.entry((proposal.node, proposal.incarnation)).or_insert(0);
         if proposal.sequence <= *newest {
             return;
@@ -91,9 +106,12 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
-    fn forward_refused(&mut self, sequence: u64, reason: ForwardRefusal) {
+    fn forward_refused(&mut self, now: Time, sequence: u64, reason: ForwardRefusal) {
         match reason {
-            ForwardRefusal::NotLeader => self.proposals.not_taken(sequence, &mut self.out.failed),
+            ForwardRefusal::NotLeader => {
+                self.proposals.not_taken(sequence, &mut self.out.failed);
+                self.pause_forwarding(now);
+            }
             ForwardRefusal::ClockAhead => {
                 let ahead = self.options.clock_ahead_max.as_millis();
                 let reason = format!(
@@ -140,7 +158,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if leader == self.identity.node {
             self.step(now, Event::Read(id));
         } else {
-            self.ship(leader, Envelope::Read { id }, Bytes::new());
+            let incarnation = self.identity.incarnation;
+            self.ship(leader, Envelope::Read { incarnation, id }, Bytes::new());
         }
     }
 
@@ -202,6 +221,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             let envelope = Envelope::ChunkTaken { index: chunk.mark.index, offset: chunk.total };
             return self.ship(from, envelope, Bytes::new());
         }
+        if chunk.bytes.is_empty() || chunk.offset >= chunk.total {
+            return self.note(format!("node {from} sent a piece of a snapshot that is none; it was dropped"));
+        }
         self.out.chunk_writes.push(ChunkWrite { from, chunk });
     }
 
@@ -227,7 +249,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     pub(super) fn retry_transfers(&mut self, now: Time) {
-        if self.engine.standing().role != Role::Leader && E::CAPABILITIES.leader {
+        // Where a log may have holes, any member teaches any other, and the leader itself may be the one that lacks much.
+        let only_leaders_send = E::CAPABILITIES.leader && !E::CAPABILITIES.holes;
+        if only_leaders_send && self.engine.standing().role != Role::Leader {
             self.transfers.clear();
         }
         while let Some(overdue) = self.transfers.overdue(now) {

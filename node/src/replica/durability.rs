@@ -52,7 +52,9 @@ impl<M> Durability<M> {
             return None;
         }
         // A storage may put off hints, and tells of them only with what comes next: nothing waits for them.
-        if !self.queued.is_lazy() {
+        if self.queued.is_lazy() {
+            self.durable = self.queued_seq;
+        } else {
             self.writing = Some(self.queued_seq);
         }
         Some((self.queued_seq, std::mem::take(&mut self.queued)))

@@ -6,7 +6,6 @@ use consensus_api::{
     Role, SnapshotMark, Time,
 };
 
-use super::reads::Asker;
 use super::{ApplyWork, Replica};
 use crate::envelope::{Envelope, ForwardRefusal};
 
@@ -19,6 +18,13 @@ pub(super) struct Shipped {
     bytes: usize,
 }
 
+/// A message to itself, by which an engine reads its own log.
+#[derive(Debug)]
+pub(super) struct OwnEntries<M> {
+    message: M,
+    body: Bytes,
+}
+
 impl<E: Engine, P, R> Replica<E, P, R> {
     /// Hands an event to the engine, and carries out what follows.
     pub(super) fn step(&mut self, now: Time, event: Event<'_, E::Message>) {
@@ -28,8 +34,16 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(now, event, &mut effects);
         self.carry_out(now, &mut effects);
-        while let Some(Shipped { to, first, last, bytes }) = self.shipped.pop() {
-            self.engine.step(now, Event::Sent { to, first, last, bytes }, &mut effects);
+        loop {
+            if let Some(Shipped { to, first, last, bytes }) = self.shipped.pop() {
+                self.engine.step(now, Event::Sent { to, first, last, bytes }, &mut effects);
+            } else if let Some(OwnEntries { message, body }) = self.own_entries.pop() {
+                let from = self.identity.node;
+                let Some(entries) = self.decode(from, body) else { continue };
+                self.engine.step(now, Event::Message { from, message, entries: &entries }, &mut effects);
+            } else {
+                break;
+            }
             self.carry_out(now, &mut effects);
         }
         self.effects = effects;
@@ -133,37 +147,27 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     fn read_outcome(&mut self, now: Time, id: ReadId, index: Result<Index, Refusal>) {
-        match index {
-            Ok(index) => self.read_ready(id, index),
-            Err(_) => {
-                if let Some((node, id)) = self.reads.refused(now, id) {
-                    self.ship(node, Envelope::ReadAnswer { id, index: None }, Bytes::new());
-                }
-            }
-        }
-    }
-
-    /// The index of a read is known.
-    pub(super) fn read_ready(&mut self, id: ReadId, index: Index) {
-        match self.reads.finish(id) {
-            Some(Asker::Local(tickets)) => self.out.reads.push((index, tickets)),
-            Some(Asker::Remote(node, id)) => {
-                self.ship(node, Envelope::ReadAnswer { id, index: Some(index) }, Bytes::new());
-            }
-            None => {}
+        let index = index.ok();
+        if let Some((node, incarnation, id)) = self.reads.ended(now, id, index) {
+            self.ship(node, Envelope::ReadAnswer { incarnation, id, index }, Bytes::new());
         }
     }
 
     fn send(&mut self, outgoing: Outgoing<E::Message>) {
         let to = outgoing.to;
-        debug_assert_ne!(to, self.identity.node, "an engine does not write to itself");
+        let own = to == self.identity.node;
+        debug_assert!(!own || outgoing.entries.is_some(), "an engine tells itself only what its log holds");
         match (outgoing.after, outgoing.entries) {
             (After::Durable(seq), None) if !self.writes.is_durable(seq) => self.writes.hold(seq, outgoing),
             (_, None) => self.ship(to, Envelope::Engine(outgoing.message), Bytes::new()),
             (_, Some(range)) => match self.shipping.fill(to, range, &self.cache) {
                 Ok(block) => {
                     let (first, last, bytes) = (block.first, block.last, block.body.len());
-                    self.ship(to, Envelope::Engine(outgoing.message), block.body);
+                    if own {
+                        self.own_entries.push(OwnEntries { message: outgoing.message, body: block.body });
+                    } else {
+                        self.ship(to, Envelope::Engine(outgoing.message), block.body);
+                    }
                     self.shipped.push(Shipped { to, first, last, bytes });
                 }
                 Err(load) => self.out.loads.extend(load),

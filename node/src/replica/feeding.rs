@@ -24,13 +24,14 @@ pub(super) struct Feeding {
     bytes_since: u64,
     entries_since: u64,
     snapshotting: bool,
-    /// Where, in bytes of log, recent entries stand: one point per `POINT_BYTES`. Tells how far back to keep.
+    /// Where, in bytes of log, recent entries stand: one point every so often. Tells how far back to keep.
     points: VecDeque<(Index, u64)>,
     bytes_total: u64,
 }
 
-/// The distance between two points of the log whose place is remembered.
-const POINT_BYTES: u64 = 256 << 10;
+/// The largest and smallest distance between two points of the log whose place is remembered.
+const POINT_BYTES_MAX: u64 = 256 << 10;
+const POINT_BYTES_MIN: u64 = 512;
 
 impl Feeding {
     pub(super) fn new(policy: CompactionPolicy, bytes_max: usize, applied: Index) -> Self {
@@ -84,9 +85,10 @@ impl Feeding {
         self.bytes_total += bytes as u64;
         self.bytes_since += bytes as u64;
         self.entries_since += 1;
-        if self.points.back().is_none_or(|(_, at)| self.bytes_total - at >= POINT_BYTES) {
+        let distance = (self.policy.keep_bytes / 16).clamp(POINT_BYTES_MIN, POINT_BYTES_MAX);
+        if self.points.back().is_none_or(|(_, at)| self.bytes_total - at >= distance) {
             self.points.push_back((self.next, self.bytes_total));
-            let reach = self.policy.keep_bytes + self.policy.snapshot_every_bytes;
+            let reach = self.policy.keep_bytes.saturating_add(self.policy.snapshot_every_bytes);
             while self.points.front().is_some_and(|(_, at)| self.bytes_total - at > reach) {
                 self.points.pop_front();
             }

@@ -70,6 +70,7 @@ pub struct Replica<E: Engine, P, R> {
     entries: Vec<Entry>,
     scratch: BytesMut,
     shipped: Vec<effects::Shipped>,
+    own_entries: Vec<effects::OwnEntries<E::Message>>,
     out: Outputs<P, R>,
 }
 
@@ -129,7 +130,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         let engine = E::recover(setup, &outline)?;
         let retry_after = options.timing.election_timeout_min;
         let mut replica = Self {
-            commit: engine.standing().commit.max(restored),
+            commit: engine.standing().commit,
             cache: Cache::new(options.cache_bytes_max),
             writes: Durability::new(),
             shipping: Shipping::default(),
@@ -150,6 +151,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             entries: Vec::new(),
             scratch: BytesMut::new(),
             shipped: Vec::new(),
+            own_entries: Vec::new(),
             out: Outputs::default(),
             identity,
             options,
@@ -179,18 +181,16 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// Everything written up to that number is durable.
     pub fn durable(&mut self, now: Time, seq: WriteSeq) {
         self.writes.durable(seq);
-        while let Some(held) = self.writes.release() {
-            if self.engine.still_true(&held.message) {
-                self.ship(held.to, Envelope::Engine(held.message), Bytes::new());
-            }
-        }
+        self.release_held();
         self.step(now, Event::Durable(seq));
     }
 
     /// The state machine has applied everything up to here.
     pub fn applied(&mut self, now: Time, index: Index) {
         self.feeding.applied_upto(index);
-        self.step(now, Event::Applied(self.feeding.applied()));
+        // A newer snapshot than the engine has heard of may have been restored already.
+        let known = self.feeding.applied().min(self.engine.standing().commit);
+        self.step(now, Event::Applied(known));
     }
 
     /// What [`Outputs::loads`] asked for was read, or could not be.
@@ -221,7 +221,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Ok(mark) => {
                 self.snapshot = self.snapshot.max(mark.index);
                 let keep_from = self.feeding.keep_from(mark.index);
-                self.step(now, Event::SnapshotTaken { mark, keep_from });
+                if mark.index <= self.engine.standing().commit {
+                    self.step(now, Event::SnapshotTaken { mark, keep_from });
+                }
             }
             Err(cause) => self.note(format!("a snapshot could not be taken, the log grows on: {cause}")),
         }
@@ -245,10 +247,12 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         self.feed();
         self.proposals.expire(now, &mut self.out.failed);
         self.reads.expire(now, &mut self.out.failed_reads);
+        self.reads.ready(self.feeding.applied(), &mut self.out.reads);
         if self.out.write.is_none() {
             self.out.write = self.writes.next_write();
+            self.release_held();
         }
-        self.cache.shrink(self.writes.first_undurable().min(self.feeding.next()));
+        self.cache.shrink(self.writes.first_undurable());
     }
 
     /// What is to be done. The driver empties it.
@@ -321,6 +325,11 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         self.snapshot
     }
 
+    /// Bytes of recent entries held in memory.
+    pub const fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
     /// What an operator should know, the newest last.
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -328,11 +337,34 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// A frame from [`Outputs::frames`] was not taken by the transport.
     pub fn not_sent(&mut self, now: Time, to: NodeId, forwards: Option<u64>, error: SendError) {
-        if let Some(sequence) = forwards {
-            self.proposals.not_taken(sequence, &mut self.out.failed);
-            self.forward_not_before = now + self.options.timing.heartbeat / 10;
-        } else if error == SendError::Full {
-            self.step(now, Event::Unreachable(to));
+        match (forwards, error) {
+            (Some(sequence), SendError::TooLarge) => {
+                let reason = format!("node {to} takes no frame as large as the request makes");
+                self.proposals.refuse(sequence, &Error::Refused { reason }, &mut self.out.failed);
+            }
+            (Some(sequence), _) => {
+                self.proposals.not_taken(sequence, &mut self.out.failed);
+                self.pause_forwarding(now);
+            }
+            (None, SendError::TooLarge) => {
+                self.note(format!("node {to} takes no frame as large as one for it"));
+            }
+            (None, SendError::Full) => self.step(now, Event::Unreachable(to)),
+            (None, _) => {}
+        }
+    }
+
+    /// After a refusal the next attempt comes a moment later, when more may be known of the leader.
+    fn pause_forwarding(&mut self, now: Time) {
+        self.forward_not_before = now + self.options.timing.heartbeat / 10;
+    }
+
+    /// Sends what was held back until its write was durable, unless what it says no longer holds.
+    fn release_held(&mut self) {
+        while let Some(held) = self.writes.release() {
+            if self.engine.still_true(&held.message) {
+                self.ship(held.to, Envelope::Engine(held.message), Bytes::new());
+            }
         }
     }
 
@@ -347,7 +379,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
-    fn note(&mut self, note: String) {
+    /// Tells the operator of something.
+    pub fn note(&mut self, note: String) {
         tracing::warn!(node = self.identity.node.0, "{note}");
         if self.notes.len() == NOTES_MAX {
             self.notes.remove(0);

@@ -16,8 +16,8 @@ pub struct Outputs<P, R> {
     pub write: Option<(WriteSeq, Batch)>,
     /// Work for the state machine, in order.
     pub apply: Vec<ApplyWork<P>>,
-    /// Reads to carry out once the state machine has applied up to the index.
-    pub reads: Vec<(Index, Vec<R>)>,
+    /// Reads to carry out on the state machine as it is.
+    pub reads: Vec<R>,
     /// Proposals that end without an answer from the state machine.
     pub failed: Vec<(P, Error)>,
     /// Reads that end without one.

@@ -211,6 +211,8 @@ impl<P> Proposals<P> {
 
     /// What was handed to this leadership or an earlier one may be contained in a snapshot: nobody can tell.
     pub(super) fn swallow(&mut self, generation: Generation, failed: &mut Vec<(P, Error)>) {
+        let swallowed = self.waiting.values().filter(|waiting| waiting.generation <= generation);
+        self.newest_taken = swallowed.map(|waiting| waiting.order).fold(self.newest_taken, u64::max);
         self.end_unknown(|waiting| waiting.generation <= generation, IN_SNAPSHOT, failed);
     }
 

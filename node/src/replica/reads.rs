@@ -1,11 +1,12 @@
-//! [`Reads`]: linearizable reads that wait for their index.
+//! [`Reads`]: linearizable reads that wait for their index, and then for the state machine to get there.
 //!
 //! All reads queued at one moment share one round: one question to the leader, one confirmation by a quorum. (Ongaro's
 //! thesis, section 6.4.) A read has no effect, so a round that got lost is simply asked again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use consensus_api::{Error, Generation, NodeId, ReadId, Time};
+use consensus_api::{Error, Generation, Incarnation, Index, NodeId, ReadId, Time};
 
 use super::waiting_list::WaitingList;
 
@@ -17,6 +18,8 @@ pub(super) struct Reads<R> {
     next_id: u64,
     queue: Vec<Queued<R>>,
     rounds: WaitingList<ReadId, Round<R>>,
+    /// Reads whose index is known.
+    answered: BTreeMap<Index, Vec<Queued<R>>>,
     /// After a refusal, nothing is asked before this: the leader may not be known yet.
     not_before: Time,
     next_expiry: Time,
@@ -32,18 +35,12 @@ struct Queued<R> {
 enum Round<R> {
     /// Ours, asked of the leader of that generation.
     Local { reads: Vec<Queued<R>>, generation: Generation, retry_at: Time },
-    /// Another node's, by its own name for it.
-    Remote { node: NodeId, id: ReadId },
+    /// Another node's, by its life and its own name for the read.
+    Remote(Asker),
 }
 
-/// Who is to be told of a round's end.
-#[derive(Debug)]
-pub(super) enum Asker<R> {
-    /// Reads of this node.
-    Local(Vec<R>),
-    /// Another node, by its own name for the read.
-    Remote(NodeId, ReadId),
-}
+/// A read of another node: who asks, in which life, and its own name for it.
+pub(super) type Asker = (NodeId, Incarnation, ReadId);
 
 impl<R> Reads<R> {
     pub(super) fn new(deadline: Duration, retry_after: Duration) -> Self {
@@ -53,6 +50,7 @@ impl<R> Reads<R> {
             next_id: 0,
             queue: Vec::new(),
             rounds: WaitingList::new(),
+            answered: BTreeMap::new(),
             not_before: Time::ZERO,
             next_expiry: Time::MAX,
         }
@@ -64,9 +62,10 @@ impl<R> Reads<R> {
         self.queue.push(Queued { ticket, deadline });
     }
 
-    /// Whether nothing is queued and nothing of ours under way.
+    /// Whether no read of this node waits for anything.
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && !self.rounds.values().any(|round| matches!(round, Round::Local { .. }))
+        let local = |round: &Round<R>| matches!(round, Round::Local { .. });
+        self.queue.is_empty() && self.answered.is_empty() && !self.rounds.values().any(local)
     }
 
     /// Begins a round with everything queued, if there is anything and it is time.
@@ -80,8 +79,8 @@ impl<R> Reads<R> {
     }
 
     /// Begins a round for another node.
-    pub(super) fn begin_remote(&mut self, node: NodeId, id: ReadId) -> ReadId {
-        self.insert(Round::Remote { node, id })
+    pub(super) fn begin_remote(&mut self, node: NodeId, incarnation: Incarnation, id: ReadId) -> ReadId {
+        self.insert(Round::Remote((node, incarnation, id)))
     }
 
     fn insert(&mut self, round: Round<R>) -> ReadId {
@@ -91,23 +90,41 @@ impl<R> Reads<R> {
         id
     }
 
-    /// Ends a round: the index is known. `None` when the round is no longer waited for.
-    pub(super) fn finish(&mut self, id: ReadId) -> Option<Asker<R>> {
-        Some(match self.rounds.remove(id)? {
-            Round::Local { reads, .. } => Asker::Local(reads.into_iter().map(|read| read.ticket).collect()),
-            Round::Remote { node, id } => Asker::Remote(node, id),
-        })
+    /// The engine ended a round: with its index, or refusing it. If it was another node's, that one is to be told.
+    pub(super) fn ended(&mut self, now: Time, id: ReadId, index: Option<Index>) -> Option<Asker> {
+        match self.rounds.remove(id)? {
+            Round::Remote(asker) => return Some(asker),
+            Round::Local { reads, .. } => self.end_local(now, reads, index),
+        }
+        None
     }
 
-    /// Ends a round that was refused. Our own reads are queued again, for a moment later; another node is to be told.
-    pub(super) fn refused(&mut self, now: Time, id: ReadId) -> Option<(NodeId, ReadId)> {
-        match self.rounds.remove(id)? {
-            Round::Local { reads, .. } => {
-                self.queue.extend(reads);
-                self.not_before = now + self.retry_after / 16;
-                None
-            }
-            Round::Remote { node, id } => Some((node, id)),
+    /// The leader answered a round of this node: with its index, or refusing it.
+    pub(super) fn answered(&mut self, now: Time, id: ReadId, index: Option<Index>) {
+        let ours = |round: &mut Round<R>| match round {
+            Round::Local { reads, .. } => Some(std::mem::take(reads)),
+            Round::Remote(_) => None,
+        };
+        if let Some(reads) = self.rounds.get_mut(id).and_then(ours) {
+            self.rounds.remove(id);
+            self.end_local(now, reads, index);
+        }
+    }
+
+    /// Our own reads wait for the state machine; or, refused, are queued again for a moment later.
+    fn end_local(&mut self, now: Time, reads: Vec<Queued<R>>, index: Option<Index>) {
+        if let Some(index) = index {
+            self.answered.entry(index).or_default().extend(reads);
+        } else {
+            self.queue.extend(reads);
+            self.not_before = now + self.retry_after / 16;
+        }
+    }
+
+    /// Hands out the reads that a state machine which has come this far can answer.
+    pub(super) fn ready(&mut self, applied: Index, ready: &mut Vec<R>) {
+        while let Some(first) = self.answered.first_entry().filter(|first| *first.key() <= applied) {
+            ready.extend(first.remove().into_iter().map(|read| read.ticket));
         }
     }
 
@@ -118,7 +135,7 @@ impl<R> Reads<R> {
         }
         let stale = |round: &Round<R>| match round {
             Round::Local { generation: asked, retry_at, .. } => *asked != generation || *retry_at <= now,
-            Round::Remote { .. } => false,
+            Round::Remote(_) => false,
         };
         for (_, round) in self.rounds.take_where(stale) {
             if let Round::Local { reads, .. } = round {
@@ -131,7 +148,7 @@ impl<R> Reads<R> {
     pub(super) fn next_deadline(&self) -> Time {
         let retry = self.rounds.values().filter_map(|round| match round {
             Round::Local { retry_at, .. } => Some(*retry_at),
-            Round::Remote { .. } => None,
+            Round::Remote(_) => None,
         });
         let paused = (!self.queue.is_empty()).then_some(self.not_before).filter(|at| *at > Time::ZERO);
         retry.chain(paused).min().unwrap_or(Time::MAX).min(self.next_expiry)
@@ -150,11 +167,13 @@ impl<R> Reads<R> {
             next = reads.iter().map(|read| read.deadline).min().map_or(next, |first| next.min(first));
         };
         sift(&mut self.queue);
+        self.answered.values_mut().for_each(&mut sift);
         for round in self.rounds.values_mut() {
             if let Round::Local { reads, .. } = round {
                 sift(reads);
             }
         }
+        self.answered.retain(|_, reads| !reads.is_empty());
         self.rounds.take_where(|round| matches!(round, Round::Local { reads, .. } if reads.is_empty()));
         self.next_expiry = next;
     }
@@ -163,8 +182,10 @@ impl<R> Reads<R> {
     pub(super) fn fail(&mut self, error: &Error, failed: &mut Vec<(R, Error)>) {
         let rounds = self.rounds.take_all().flat_map(|round| match round {
             Round::Local { reads, .. } => reads,
-            Round::Remote { .. } => Vec::new(),
+            Round::Remote(_) => Vec::new(),
         });
-        failed.extend(self.queue.drain(..).chain(rounds).map(|read| (read.ticket, error.clone())));
+        let answered = std::mem::take(&mut self.answered).into_values().flatten();
+        let reads = self.queue.drain(..).chain(answered).chain(rounds);
+        failed.extend(reads.map(|read| (read.ticket, error.clone())));
     }
 }

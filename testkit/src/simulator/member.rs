@@ -1,11 +1,11 @@
 //! [`Member`]: one simulated node: a real replica and a real applier, on an imagined disk and clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use consensus_api::{
-    ClusterName, Engine, Identity, Incarnation, Index, LogTime, Membership, NodeId, SnapshotMark,
-    StateMachine, StoreId, Time,
+    ClusterName, Engine, Identity, Incarnation, LogTime, Membership, NodeId, SnapshotMark, StateMachine,
+    StoreId, Time,
 };
 use node::{Applier, ApplyWork, Options, Replica, Start};
 
@@ -43,8 +43,6 @@ pub(crate) struct Running<E: Engine> {
     pub(crate) applier: Applier<Ledger>,
     /// Work handed over and not yet done.
     pub(crate) apply: VecDeque<ApplyWork<OpId>>,
-    /// Reads by the index they wait for.
-    pub(crate) reads: BTreeMap<Index, Vec<OpId>>,
     /// A snapshot coming in.
     pub(crate) receiving: Option<(SnapshotMark, Vec<u8>)>,
     /// The next wake-up that is queued.
@@ -115,14 +113,8 @@ impl<E: Engine> Member<E> {
         };
         let replica =
             Replica::recover(start, self.disk.recover(self.id.0)).map_err(|error| error.to_string())?;
-        self.running = Some(Running {
-            replica,
-            applier,
-            apply: VecDeque::new(),
-            reads: BTreeMap::new(),
-            receiving: None,
-            alarm: Time::MAX,
-        });
+        self.running =
+            Some(Running { replica, applier, apply: VecDeque::new(), receiving: None, alarm: Time::MAX });
         Ok(())
     }
 
@@ -147,7 +139,7 @@ impl<E: Engine> Member<E> {
 impl<E: Engine> Running<E> {
     /// The snapshot of the state as it is.
     pub(crate) fn snapshot(&self) -> Result<(SnapshotMark, Bytes), String> {
-        let point = self.applier.snapshot();
+        let point = self.applier.snapshot().map_err(|failure| failure.0)?;
         let mark = point.mark.clone();
         let mut bytes = Vec::new();
         point.write_to(&mut bytes).map_err(|error| error.to_string())?;

@@ -137,21 +137,16 @@ impl<E: Engine> Simulation<E> {
             }
             Some(ApplyWork::Entry { .. }) | None => {}
         }
-        self.finish_reads(at);
         self.settle(at)
     }
 
-    fn finish_reads(&mut self, at: usize) {
+    fn read(&mut self, at: usize, ops: Vec<OpId>) {
         let now = self.now;
         let Some(running) = &mut self.members[at].running else { return };
-        while let Some(first) =
-            running.reads.first_entry().filter(|it| *it.key() <= running.applier.applied())
-        {
-            let seen = running.applier.machine().applied.len() as u64;
-            for op in first.remove() {
-                self.history.end(op, now, Outcome::Read(seen));
-                *self.report.counts.entry("reads answered").or_default() += 1;
-            }
+        let seen = running.applier.machine().applied.len() as u64;
+        for op in ops {
+            self.history.end(op, now, Outcome::Read(seen));
+            *self.report.counts.entry("reads answered").or_default() += 1;
         }
     }
 
@@ -235,7 +230,7 @@ impl<E: Engine> Simulation<E> {
         Ok(())
     }
 
-    fn hand_over(&mut self, at: usize, apply: Vec<ApplyWork<OpId>>, reads: Vec<(Index, Vec<OpId>)>) {
+    fn hand_over(&mut self, at: usize, apply: Vec<ApplyWork<OpId>>, reads: Vec<OpId>) {
         for work in apply {
             if let Some(running) = &mut self.members[at].running {
                 running.apply.push_back(work);
@@ -244,12 +239,7 @@ impl<E: Engine> Simulation<E> {
             let wait = Duration::from_micros(self.chances.apply.between(1, slow));
             self.to(at, wait, Own::Apply);
         }
-        if let Some(running) = &mut self.members[at].running {
-            for (index, ops) in reads {
-                running.reads.entry(index).or_default().extend(ops);
-            }
-        }
-        self.finish_reads(at);
+        self.read(at, reads);
     }
 
     /// Makes sure that a node wakes when its own clock shows `deadline`.
