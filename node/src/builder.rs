@@ -109,7 +109,8 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
         L: LogStorage,
         T: Transport,
     {
-        let Self { cluster, node, members, machine, mut storage, mut transport, clock, options, .. } = self;
+        let Self { cluster, node, members, machine, mut storage, mut transport, clock, mut options, .. } =
+            self;
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         options.check(transport.frame_bytes_max())?;
         let founders = check_members(node, &members)?;
@@ -122,32 +123,28 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
         identity.store = recovered.store;
 
         let snapshots: Arc<dyn SnapshotStorage> = storage.snapshots().into();
-        let mut options = options;
         if !snapshots.is_available() {
             options.compaction.snapshot_every_bytes = 0;
         }
         let mut applier = Applier::new(machine, founders.clone());
         let snapshot = restore_newest(&mut applier, &*snapshots, node)?;
-        let now = clock.now();
         let start = Start {
             identity: identity.clone(),
             founders,
             snapshot,
-            now,
+            now: clock.now(),
             seed,
-            options,
+            options: options.clone(),
             engine: E::Options::default(),
         };
-        let options = start.options.clone();
         let replica = Replica::<E, _, _>::recover(start, recovered)?;
         transport.attach(&identity)?;
 
         let (requests, receiver) = mpsc::unbounded_channel();
         let (feedback, feedbacks) = mpsc::unbounded_channel();
         let (status, statuses) = watch::channel(status_of(&replica, None));
-        let frame_bytes_max = transport.frame_bytes_max() - FRAME_OVERHEAD_BYTES;
-        let (chunk_orders, chunk_reports, chunks) =
-            Chunks::spawn(snapshots.clone(), frame_bytes_max, &runtime);
+        let bytes_max = transport.frame_bytes_max() - FRAME_OVERHEAD_BYTES;
+        let (chunk_orders, chunk_reports, chunks) = Chunks::spawn(snapshots.clone(), bytes_max, &runtime);
         let worker = Worker::new(applier, snapshots, feedback, runtime.clone());
         let worker = WorkerPort::new(worker, options.apply_on, format!("apply-{node}")).map_err(no_thread)?;
         let driver = Driver {

@@ -1,0 +1,131 @@
+//! How a replica begins: from what its storage holds and the newest snapshot.
+
+use bytes::BytesMut;
+use consensus_api::{
+    Effects, Engine, Event, Generation, Identity, Index, Membership, Op, Outline, Recovered, Setup,
+    SnapshotMark, StartError, Time,
+};
+
+use super::durability::Durability;
+use super::feeding::Feeding;
+use super::outputs::Outputs;
+use super::proposals::Proposals;
+use super::reads::Reads;
+use super::shipping::Shipping;
+use super::transfers::Transfers;
+use super::{ForwardedBy, Replica};
+use crate::cache::Cache;
+use crate::options::Options;
+
+/// What a replica starts from besides its storage.
+#[derive(Debug)]
+pub struct Start<O> {
+    /// Who it is.
+    pub identity: Identity,
+    /// The membership to found the cluster with. Once the log holds one, that counts.
+    pub founders: Membership,
+    /// The newest snapshot, which the state machine was restored from.
+    pub snapshot: Option<SnapshotMark>,
+    /// The start of time.
+    pub now: Time,
+    /// The source of randomness.
+    pub seed: u64,
+    /// Options of the node.
+    pub options: Options,
+    /// Options of the engine.
+    pub engine: O,
+}
+
+impl<E: Engine, P, R> Replica<E, P, R> {
+    /// A replica as of what its storage holds.
+    ///
+    /// # Errors
+    /// [`StartError`] when the log and the snapshot, or the options, do not fit together.
+    pub fn recover(start: Start<E::Options>, recovered: Recovered) -> Result<Self, StartError> {
+        let Start { identity, founders, snapshot, now, seed, options, engine } = start;
+        let Recovered { mut outline, mut notes, .. } = recovered;
+        let mut effects = Effects::new();
+        found(&mut outline, &founders, &mut effects);
+        note_membership(&outline, &founders, &mut notes);
+        let marked = outline.snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
+        let restored = snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
+        if restored < marked {
+            let problem = format!(
+                "it continues a snapshot of entry {marked}, but the newest there is of {restored}; restore the snapshot file, or remove this node and add it again with an empty folder"
+            );
+            return Err(StartError::Log { node: identity.node, problem });
+        }
+        let setup = Setup {
+            node: identity.node,
+            founders,
+            now,
+            seed,
+            timing: options.timing,
+            flow: options.flow,
+            options: engine,
+        };
+        let engine = E::recover(setup, &outline)?;
+        let retry_after = options.timing.election_timeout_min;
+        let mut replica = Self {
+            commit: engine.standing().commit,
+            cache: Cache::new(options.cache_bytes_max),
+            writes: Durability::new(),
+            shipping: Shipping::default(),
+            feeding: Feeding::new(options.compaction, options.apply_bytes_max, restored),
+            proposals: Proposals::new(identity.clone(), options.request_deadline, options.entry_bytes_max),
+            reads: Reads::new(options.request_deadline, retry_after / 2),
+            transfers: Transfers::new(retry_after * 2),
+            forwarded: ForwardedBy::new(),
+            led: None,
+            settled: Generation::ZERO,
+            settling: None,
+            given_up: Generation::ZERO,
+            giving_up: None,
+            forward_not_before: Time::ZERO,
+            snapshot: restored,
+            notes,
+            stopped: None,
+            entries: Vec::new(),
+            scratch: BytesMut::new(),
+            shipped: Vec::new(),
+            own_entries: Vec::new(),
+            out: Outputs::default(),
+            identity,
+            options,
+            engine,
+            effects,
+        };
+        if let Some(mark) = snapshot.filter(|mark| mark.index > marked) {
+            // The snapshot was finished, but the node stopped before the log said so.
+            replica.step(now, Event::SnapshotReceived { from: replica.identity.node, mark });
+            // The state machine holds it already.
+            replica.out.apply.clear();
+        }
+        replica.step(now, Event::Applied(restored));
+        Ok(replica)
+    }
+}
+
+/// A new log begins with the founding membership, at index 0: from then on the log says who takes part.
+fn found<M>(outline: &mut Outline, founders: &Membership, effects: &mut Effects<M>) {
+    if outline.snapshot.is_none() {
+        let mark = SnapshotMark { membership: founders.clone(), ..SnapshotMark::default() };
+        effects.write(Op::SnapshotMark(mark.clone()));
+        outline.snapshot = Some(mark);
+    }
+}
+
+fn note_membership(outline: &Outline, founders: &Membership, notes: &mut Vec<String>) {
+    let newest = outline.memberships().last().and_then(|entry| Membership::decode(&entry.body).ok());
+    let in_log = newest.or_else(|| outline.snapshot.as_ref().map(|mark| mark.membership.clone()));
+    if let Some(in_log) = in_log.filter(|in_log| in_log != founders) {
+        let ids = |membership: &Membership| {
+            membership.members().map(|node| node.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        notes.push(format!(
+            "the members given ({}) differ from those in the log ({}); the log counts",
+            ids(founders),
+            ids(&in_log)
+        ));
+    }
+}
