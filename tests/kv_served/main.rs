@@ -5,6 +5,7 @@
 mod clients;
 mod crashes;
 mod differential;
+mod kills;
 mod processes;
 mod program;
 mod refusals;

@@ -84,3 +84,12 @@ fn a_list_of_peers_that_contradicts_the_log_is_reported_and_the_log_counts() {
         "{said:?}"
     );
 }
+
+#[test]
+fn an_address_that_another_process_serves_clients_on() {
+    let mut cluster = Cluster::start();
+    cluster.kill(1);
+    let taken = format!("127.0.0.1:{}", cluster.client_port(2));
+    let said = refused(cluster.command(1).args(["--client", &taken]));
+    assert!(said.contains("is in use; stop the other process, or serve clients elsewhere"), "{said}");
+}
