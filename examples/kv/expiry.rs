@@ -5,7 +5,7 @@ use imbl::OrdSet;
 use quorate::LogTime;
 
 /// The keys that have an end, ordered by it. Cloning is cheap: the tree is shared.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Expiries(OrdSet<(LogTime, Bytes)>);
 
 impl Expiries {

@@ -82,7 +82,12 @@ impl Member {
     ) -> Result<(), Box<dyn Error>> {
         let limits = self.common.limits;
         let reserved = reserve(&self.client).await;
-        let socket = reserved.map_err(|error| format!("cannot serve clients on {}: {error}", self.client))?;
+        let socket = reserved.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("{} is in use; stop the other process, or serve clients elsewhere", self.client)
+            }
+            _ => format!("cannot serve clients on {}: {error}", self.client),
+        })?;
         let node = self.assemble()?;
         let listener = socket.listen(CLIENTS_WAITING_MAX)?;
         let _ = serving.send(node.clone());

@@ -3,7 +3,7 @@
 //! ```text
 //! "KV01"  time: u64  count: u64  count x ( end: u64 (0 = none)  key_len: u32  value_len: u32  key  value )
 //! ```
-//! Integers are little-endian, keys ascending. The node puts a checksum around it.
+//! Integers are little-endian, keys in no order. The node puts a checksum around it.
 
 use std::io::{self, BufRead, Read, Write};
 

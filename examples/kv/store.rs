@@ -1,4 +1,4 @@
-//! [`Store`]: the replicated state, a sorted map of keys to values, some of which end at a time.
+//! [`Store`]: the replicated state, a map of keys to values, some of which end at a time.
 //!
 //! **Time is the log's.** A key is gone once the log time has reached its end, and log time moves only as commands are
 //! applied: every replica loses the key at the same place in the log, today and on replay. Nothing has to be removed for
@@ -13,7 +13,7 @@
 use std::mem::replace;
 
 use bytes::Bytes;
-use imbl::OrdMap;
+use imbl::HashMap;
 use quorate::{Applied, Failure, LogTime, StateMachine};
 
 use crate::command::{Command, Condition, Lifetime, Query, Refusal, Response, Set, SetAnswer, Unit};
@@ -29,8 +29,9 @@ pub const RECLAIMED_PER_COMMAND_MAX: usize = 16;
 pub struct Store {
     /// The time of the last command applied.
     pub(crate) time: LogTime,
-    /// Every key that has not been cleared away, ended ones among them.
-    pub(crate) keys: OrdMap<Bytes, Value>,
+    /// Every key that has not been cleared away, ended ones among them. Each replica hashes with a seed of its own, so
+    /// that nobody can choose keys that collide; the order of the map must not show, therefore, in any answer.
+    pub(crate) keys: HashMap<Bytes, Value>,
     /// The keys of `keys` that have an end, by that end.
     pub(crate) expiries: Expiries,
 }
@@ -78,7 +79,7 @@ impl StateMachine for Store {
             Command::Persist { key } => self.persist(key).into(),
             Command::CompareAndSet { key, old, new } => self.compare_and_set(&key, &old, new).into(),
             Command::Clear => {
-                (self.keys, self.expiries) = (OrdMap::new(), Expiries::default());
+                (self.keys, self.expiries) = (HashMap::new(), Expiries::default());
                 Response::Ok
             }
             Command::Query(query) => self.answer(&query, self.time).expect("the log's own time decides"),
@@ -149,7 +150,10 @@ impl Store {
     fn matching(&self, pattern: &[u8], now: LogTime) -> Result<Vec<Option<Bytes>>, Undecided> {
         self.settled(now)?;
         let live = self.keys.iter().filter(|(_, value)| !value.has_ended(self.time));
-        Ok(live.filter(|(key, _)| glob::matches(pattern, key)).map(|(key, _)| Some(key.clone())).collect())
+        let matching = live.map(|(key, _)| key).filter(|key| glob::matches(pattern, key));
+        let mut matching: Vec<_> = matching.cloned().map(Some).collect();
+        matching.sort_unstable();
+        Ok(matching)
     }
 
     /// The value under a key by log time.
@@ -161,7 +165,10 @@ impl Store {
 /// Changes.
 impl Store {
     fn set(&mut self, Set { key, value, condition, lifetime, answer }: Set) -> Response {
-        let before = self.live(&key);
+        // A plain SET, and most are plain, need not look at what was there.
+        let looks =
+            condition != Condition::Always || lifetime == Lifetime::Kept || answer == SetAnswer::Previous;
+        let before = if looks { self.live(&key) } else { None };
         let happens = match condition {
             Condition::Always => true,
             Condition::IfAbsent => before.is_none(),
