@@ -15,7 +15,7 @@ use tokio::time::timeout;
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger(pub Vec<u64>);
 
-/// Applying this takes a second.
+/// Applying this takes longer than the longest election timeout of the default options.
 pub(crate) const SLOW: u64 = 1_000_001;
 /// Applying this panics.
 pub(crate) const FATAL: u64 = 1_000_002;
@@ -26,7 +26,7 @@ impl StateMachine for Ledger {
 
     fn apply(&mut self, _at: Applied, (number, _padding): (u64, Vec<u8>)) -> u64 {
         if number == SLOW {
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_millis(2200));
         }
         assert!(number != FATAL, "this number is fatal");
         self.0.push(number);
