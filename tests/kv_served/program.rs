@@ -38,6 +38,7 @@ fn newest_source(workspace: &Path) -> SystemTime {
         "src",
         "consensus-api/src",
         "node/src",
+        "paxos/src",
         "raft/src",
         "storage-file/src",
         "transport-tcp/src",
