@@ -13,10 +13,12 @@ use futures::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::alarm::Alarm;
 use crate::applier::Applier;
 use crate::blocking::wait;
+use crate::board::{Board, status_of};
 use crate::chunks::Chunks;
-use crate::driver::{Alarm, Board, Driver, status_of};
+use crate::driver::Driver;
 use crate::handle::{Node, Shared};
 use crate::options::{FRAME_OVERHEAD_BYTES, Options};
 use crate::replica::{Outputs, Replica, Start};

@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Clock, Engine, Entry, Error, LogReader, LogStorage, Role, StateMachine, StorageError, Time, Timer,
-    Transport,
+    Clock, Engine, Entry, Error, LogReader, LogStorage, StateMachine, StorageError, Time, Transport,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::alarm::Alarm;
+use crate::board::{Board, SHUT_DOWN};
 use crate::chunks::{ChunkOrder, ChunkReport};
 use crate::replica::{Load, Outputs, Replica};
-use crate::status::Status;
 use crate::ticket::{ProposalTicket, ReadTicket};
 use crate::worker::{Feedback, Work, WorkerPort};
 
@@ -65,7 +65,6 @@ pub(crate) struct Stopping {
     waiting: Vec<oneshot::Sender<()>>,
 }
 
-const SHUT_DOWN: &str = "it was shut down";
 /// Rounds in one go before other tasks get their turn.
 const ROUNDS_MAX: usize = 16;
 /// Things of one kind taken in per round.
@@ -106,7 +105,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             self.stop_if_quiet(now);
             if let Some(cause) = self.replica.stopped().map(str::to_owned) {
                 self.carry_out(now);
-                self.board.publish(&self.replica, now, Some(cause));
+                self.board.publish_end(&self.replica, cause);
                 return Poll::Ready(());
             }
             let rang = self.alarm.poll(cx, self.replica.deadline().min(self.board.due()));
@@ -262,116 +261,5 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             }
             self.alarm.set_no_later_than(stopping.deadline);
         }
-    }
-}
-
-/// A timer that is set anew only when it has to ring earlier: a deadline that moves away costs nothing.
-pub(crate) struct Alarm {
-    timer: Box<dyn Timer>,
-    set: Time,
-}
-
-impl Alarm {
-    pub(crate) fn new(timer: Box<dyn Timer>) -> Self {
-        Self { timer, set: Time::MAX }
-    }
-
-    fn set_no_later_than(&mut self, deadline: Time) {
-        self.set = self.set.min(deadline);
-    }
-
-    /// Makes sure that the task wakes by `deadline`. Whether a time set before has come.
-    fn poll(&mut self, cx: &mut Context<'_>, deadline: Time) -> bool {
-        self.set_no_later_than(deadline);
-        let rang = self.timer.poll_until(cx, self.set).is_ready();
-        if rang {
-            self.set = Time::MAX;
-        }
-        rang
-    }
-}
-
-/// Where the node's status is put up for its handles to see.
-pub(crate) struct Board {
-    status: watch::Sender<Status>,
-    shown: Option<(Role, consensus_api::Generation, Option<consensus_api::NodeId>)>,
-    next: Time,
-    stale: bool,
-}
-
-/// The status follows the log at this distance, and changes of role at once.
-const SHOWN_EVERY: Duration = Duration::from_millis(5);
-
-impl Board {
-    pub(crate) fn new(status: watch::Sender<Status>) -> Self {
-        Self { status, shown: None, next: Time::ZERO, stale: false }
-    }
-
-    fn due(&self) -> Time {
-        if self.stale { self.next } else { Time::MAX }
-    }
-
-    fn publish_if_due<E: Engine, P, R>(&mut self, replica: &Replica<E, P, R>, now: Time) {
-        let standing = replica.standing();
-        let shown = (standing.role, standing.generation, standing.leader);
-        if self.shown != Some(shown) {
-            if self.shown.is_none_or(|(role, _, leader)| (role, leader) != (shown.0, shown.2)) {
-                tell(replica);
-            }
-            self.shown = Some(shown);
-            self.publish(replica, now, None);
-            return;
-        }
-        let status = self.status.borrow();
-        self.stale = status.commit != standing.commit
-            || status.last != standing.last
-            || status.applied != replica.applied_index()
-            || status.snapshot != replica.snapshot_index()
-            || status.notes.last() != replica.notes().last();
-        drop(status);
-        if self.stale && now >= self.next {
-            self.publish(replica, now, None);
-        }
-    }
-
-    fn publish<E: Engine, P, R>(&mut self, replica: &Replica<E, P, R>, now: Time, stopped: Option<String>) {
-        if let Some(cause) = stopped.as_ref().filter(|cause| *cause != SHUT_DOWN) {
-            tracing::error!(node = replica.identity().node.0, "the node stops: {cause}");
-        }
-        self.status.send_replace(status_of(replica, stopped));
-        self.stale = false;
-        self.next = now + SHOWN_EVERY;
-    }
-}
-
-pub(crate) fn status_of<E: Engine, P, R>(replica: &Replica<E, P, R>, stopped: Option<String>) -> Status {
-    let standing = replica.standing();
-    let mut peers = Vec::new();
-    replica.engine().progress(&mut peers);
-    Status {
-        node: replica.identity().node,
-        engine: E::NAME,
-        role: standing.role,
-        generation: standing.generation,
-        leader: standing.leader,
-        last: standing.last,
-        commit: standing.commit,
-        applied: replica.applied_index(),
-        snapshot: replica.snapshot_index(),
-        membership: replica.engine().membership().clone(),
-        peers,
-        notes: replica.notes().to_vec(),
-        stopped: stopped.map(Into::into),
-    }
-}
-
-fn tell<E: Engine, P, R>(replica: &Replica<E, P, R>) {
-    let standing = replica.standing();
-    let (node, generation) = (replica.identity().node.0, standing.generation);
-    match (standing.role, standing.leader) {
-        (Role::Leader, _) => tracing::info!(node, %generation, "leads"),
-        (Role::Candidate, _) => tracing::info!(node, %generation, "stands for election"),
-        (_, Some(leader)) => tracing::info!(node, %generation, "follows node {leader}"),
-        (_, None) => tracing::info!(node, %generation, "knows no leader"),
     }
 }

@@ -37,8 +37,10 @@
 //! * **First in, first out.** Proposals of one node take effect in the order in which they were handed over.
 //! * **Bounded.** Requests, entries in memory and entries being applied each have a budget in bytes; see [`Options`].
 
+mod alarm;
 mod applier;
 mod blocking;
+mod board;
 mod builder;
 mod cache;
 mod chunks;

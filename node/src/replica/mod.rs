@@ -67,6 +67,7 @@ pub struct Replica<E: Engine, P, R> {
     forward_not_before: Time,
     snapshot: Index,
     notes: Vec<String>,
+    noted: u64,
     stopped: Option<String>,
     entries: Vec<Entry>,
     scratch: BytesMut,
@@ -244,6 +245,11 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         self.cache.bytes()
     }
 
+    /// Counts the notes there ever were.
+    pub const fn noted(&self) -> u64 {
+        self.noted
+    }
+
     /// What an operator should know, the newest last.
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -300,6 +306,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.notes.remove(0);
         }
         self.notes.push(note);
+        self.noted += 1;
     }
 
     fn ship(&mut self, to: NodeId, envelope: Envelope<E::Message>, body: Bytes) {

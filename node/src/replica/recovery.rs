@@ -84,6 +84,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             forward_not_before: Time::ZERO,
             snapshot: restored,
             notes,
+            noted: 0,
             stopped: None,
             entries: Vec::new(),
             scratch: BytesMut::new(),
