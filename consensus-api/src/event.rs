@@ -202,7 +202,8 @@ impl<M> Effects<M> {
         self.sends.push(Outgoing { to, after, message, entries: None });
     }
 
-    /// Sends a message with entries. The node answers with [`Event::Sent`], or later with [`Event::Loaded`].
+    /// Sends a message with entries. The node answers with [`Event::Sent`], or later with [`Event::Loaded`]. A message to
+    /// oneself comes back as [`Event::Message`]: that is how an engine reads its own log.
     pub fn send_entries(&mut self, to: NodeId, message: M, entries: EntryRange) {
         self.sends.push(Outgoing { to, after: After::Now, message, entries: Some(entries) });
     }

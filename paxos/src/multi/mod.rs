@@ -1,0 +1,373 @@
+//! [`MultiPaxos`]: the engine's state, and how events reach the chapters of the protocol.
+
+mod election;
+mod following;
+mod invariants;
+mod learner;
+mod log;
+mod messages;
+mod peer;
+mod proposer;
+mod quorum;
+mod reads;
+mod recovery;
+mod slots;
+mod snapshot;
+mod start;
+mod supply;
+mod timers;
+
+use std::hash::{Hash, Hasher};
+
+use consensus_api::{
+    After, Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index,
+    Membership, NodeId, Op, Outcome, Outline, PeerProgress, ProposalId, Refusal, Role, Setup, Standing,
+    StartError, Time,
+};
+
+pub use messages::{Body, Message, ReadRound, Tidings};
+
+use self::election::Asking;
+use self::following::Following;
+use self::learner::Learner;
+use self::log::Log;
+use self::proposer::Leadership;
+use self::quorum::Quorums;
+use self::supply::Supply;
+use self::timers::Timers;
+use crate::acceptor::Acceptor;
+
+/// The Multi-Paxos engine. See the [crate's page](crate).
+#[derive(Clone, Debug)]
+pub struct MultiPaxos {
+    node: NodeId,
+    founders: Membership,
+    /// The newest chosen membership.
+    membership: Membership,
+    quorums: Quorums,
+    limits: FlowLimits,
+    /// So many slots may be open: proposed, and not chosen.
+    window: u64,
+
+    acceptor: Acceptor,
+    log: Log,
+    /// Everything up to here is chosen, and the slots that are not compacted hold what is.
+    commit: Index,
+    applied: Index,
+    learner: Learner,
+    /// The highest round heard of, obeyed or not: the next attempt goes above it.
+    round_seen: u64,
+    /// The ballot last given up all below.
+    given_up: Generation,
+    /// The commit index last written down.
+    watermark: Index,
+
+    state: State,
+    /// Entries that others have asked for, by member.
+    supplies: Vec<Supply>,
+    timers: Timers,
+    /// Working space for quorum arithmetic.
+    scratch: Vec<u64>,
+}
+
+/// Options of this engine alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// How many voters must promise before a leader may propose. A majority by default. Together with
+    /// [`phase_2_quorum`](Self::phase_2_quorum) it must exceed the number of voters; the same on all members.
+    pub phase_1_quorum: Option<usize>,
+    /// How many voters must accept before a value is chosen, or answer before a read is. A majority by default.
+    pub phase_2_quorum: Option<usize>,
+    /// How many slots above the chosen prefix a leader works on at a time. 1,024 by default; at least 1. It bounds what
+    /// a new leader holds in memory while it takes up what its predecessors left.
+    pub window_entries_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { phase_1_quorum: None, phase_2_quorum: None, window_entries_max: 1024 }
+    }
+}
+
+/// What this member does besides accepting.
+#[derive(Clone, Hash, Debug)]
+enum State {
+    /// Obeys whoever holds the ballot promised.
+    Following(Following),
+    /// Asks whether it would be elected.
+    Asking(Asking),
+    /// Proposes: collects promises, takes up what was left, then serves.
+    Proposing(Box<Leadership>),
+}
+
+/// The commit index is written down once it has moved this far, and something else is written anyway.
+const WATERMARK_EVERY: u64 = 64;
+
+impl Engine for MultiPaxos {
+    const NAME: EngineName = EngineName("multi-paxos");
+    const CAPABILITIES: Capabilities =
+        Capabilities { leader: true, leadership_transfer: false, membership_change: false, holes: true };
+    type Message = Message;
+    type Options = Options;
+
+    fn recover(setup: Setup<Options>, outline: &Outline) -> Result<Self, StartError> {
+        start::recover(setup, outline)
+    }
+
+    fn step(&mut self, now: Time, event: Event<'_, Message>, effects: &mut Effects<Message>) {
+        self.timers.now = self.timers.now.max(now);
+        match event {
+            Event::Message { from, message, entries } => self.on_message(from, message, entries, effects),
+            Event::Propose(entry) => self.on_propose(entry, effects),
+            Event::Read(id) => self.on_read(id, effects),
+            Event::ChangeMembership { proposal, .. } => refuse(proposal, "a change of membership", effects),
+            Event::TransferLeadership { proposal, .. } => {
+                refuse(proposal, "a transfer of leadership", effects);
+            }
+            Event::Durable(seq) => {
+                self.log.made_durable(seq);
+                self.acceptor.made_durable(seq);
+                self.on_own_votes_durable(seq);
+            }
+            Event::Applied(index) => {
+                assert!(index <= self.commit, "only what is committed is applied");
+                self.applied = self.applied.max(index);
+            }
+            Event::Sent { to, first, last, bytes } => self.on_sent(to, first, last, bytes),
+            Event::Loaded { to } => self.on_loaded(to),
+            Event::Unreachable(peer) => self.on_unreachable(peer),
+            Event::Connected(peer) => self.on_connected(peer, effects),
+            Event::SnapshotTaken { mark, keep_from } => self.on_snapshot_taken(mark, keep_from, effects),
+            Event::SnapshotReceived { mark, .. } => self.on_snapshot_received(mark, effects),
+            Event::SnapshotSent { .. } => {} // whoever still lacks something asks again
+            Event::Tick => self.on_tick(effects),
+        }
+        self.propose_what_is_left(effects);
+        self.advance_chosen(effects);
+        self.send_what_is_due(effects);
+        self.write_watermark(effects);
+    }
+
+    fn deadline(&self) -> Time {
+        match &self.state {
+            State::Proposing(leading) => leading.heartbeat.0,
+            _ if self.membership.is_voter(self.node) => self.timers.election,
+            _ => Time::MAX,
+        }
+    }
+
+    fn still_true(&self, message: &Message) -> bool {
+        match message.body {
+            Body::Prepare { .. } => self.leads(message.ballot),
+            // Once a higher ballot is promised, its proposer goes by what it was told then.
+            Body::Promise { .. } | Body::Accepted { .. } => message.ballot == self.acceptor.promised(),
+            _ => true,
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        let (role, leader) = match &self.state {
+            State::Proposing(leading) if leading.barrier().is_some() => (Role::Leader, Some(self.node)),
+            State::Proposing(_) | State::Asking(_) => (Role::Candidate, None),
+            State::Following(following) => {
+                let role = if self.membership.is_voter(self.node) { Role::Follower } else { Role::Learner };
+                (role, following.serving().then_some(self.acceptor.promised().node))
+            }
+        };
+        Standing {
+            role,
+            generation: self.acceptor.promised(),
+            leader,
+            commit: self.commit,
+            last: self.log.last(),
+        }
+    }
+
+    fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    fn progress(&self, out: &mut Vec<PeerProgress>) {
+        if let State::Proposing(leading) = &self.state {
+            out.extend(leading.peers.iter().map(|peer| peer.report(self.commit, self.log.compacted())));
+        }
+    }
+
+    fn check(&self) -> u64 {
+        invariants::check(self)
+    }
+
+    fn check_step(before: &Self, after: &Self) -> u64 {
+        invariants::check_step(before, after)
+    }
+
+    fn check_cluster(members: &[&Self]) -> u64 {
+        invariants::check_cluster(members)
+    }
+}
+
+impl MultiPaxos {
+    /// Whether this member knows that the slot's value is chosen. Values may be chosen out of order; only
+    /// [`Standing::commit`] speaks of all up to a slot.
+    pub fn is_chosen(&self, slot: Index) -> bool {
+        slot <= self.commit || self.has_quorum_at(slot)
+    }
+
+    /// The ballot at which this member last accepted a value in the slot, if it did and the slot is not compacted.
+    pub fn accepted_at(&self, slot: Index) -> Option<Generation> {
+        self.log.ballot_at(slot)
+    }
+
+    /// The highest ballot this member has promised.
+    pub fn promised(&self) -> Generation {
+        self.acceptor.promised()
+    }
+
+    fn on_message(
+        &mut self,
+        from: NodeId,
+        message: Message,
+        entries: &[Entry],
+        effects: &mut Effects<Message>,
+    ) {
+        // From itself a proposer hears only what it accepted, out of its own log.
+        let own_report = matches!(message.body, Body::Promise { .. });
+        if !self.membership.contains(from) || (from == self.node && !own_report) {
+            return;
+        }
+        let ballot = message.ballot;
+        match message.body {
+            Body::PreElect { commit } => self.on_pre_elect(from, ballot, commit, effects),
+            Body::PreElectAck { agreed, commit, promised } => {
+                self.on_pre_elect_ack(from, ballot, agreed, promised, effects);
+                self.hear_commit(from, commit, effects);
+            }
+            Body::Prepare { from: slot } => self.on_prepare(from, ballot, slot, effects),
+            Body::Promise { from: slot, upto, accepted, commit, last } => {
+                let part = recovery::Part { from: slot, upto, accepted, last };
+                self.on_promise(from, ballot, part, commit, entries);
+                self.hear_commit(from, commit, effects);
+            }
+            Body::Nack { promised } => self.on_nack(ballot, promised, effects),
+            Body::Accept(tidings) => {
+                if self.hear_leader(from, ballot, tidings, effects) {
+                    self.on_accept(from, ballot, tidings.round, entries, effects);
+                    self.follow_commit(effects);
+                }
+            }
+            Body::Heartbeat(tidings) => {
+                if self.hear_leader(from, ballot, tidings, effects) {
+                    self.follow_commit(effects);
+                    self.catch_up(effects);
+                    let body = Body::Heard { commit: self.commit, round: tidings.round };
+                    effects.send(from, After::Now, Message { ballot, body });
+                }
+            }
+            Body::Commit(tidings) => {
+                if self.hear_leader(from, ballot, tidings, effects) {
+                    self.follow_commit(effects);
+                }
+            }
+            Body::Accepted { first, last, commit, round } => {
+                self.hear_peer(from, ballot, round, commit);
+                self.on_accepted(from, ballot, first, last);
+                self.hear_commit(from, commit, effects);
+            }
+            Body::Heard { commit, round } => {
+                self.hear_peer(from, ballot, round, commit);
+                self.on_heard(from, ballot);
+                self.hear_commit(from, commit, effects);
+            }
+            Body::Ask { from: slot } => self.on_ask(from, slot, effects),
+            Body::Learn { commit } => self.on_learn(from, ballot, commit, entries, effects),
+        }
+    }
+
+    fn on_tick(&mut self, effects: &mut Effects<Message>) {
+        if self.deadline() > self.timers.now {
+            return;
+        }
+        match self.state {
+            State::Proposing(_) => self.on_heartbeat_due(effects),
+            _ => self.on_election_due(effects),
+        }
+    }
+
+    /// Promises a ballot higher than any before. Whoever proposes at a lower one here no longer does.
+    fn promise(&mut self, ballot: Generation, effects: &mut Effects<Message>) {
+        self.stop_proposing(effects);
+        self.state = State::Following(Following::default());
+        let bytes = self.acceptor.promise(ballot);
+        let seq = self.log.write(self.timers.now, Op::HardState(bytes), effects);
+        self.acceptor.written(seq);
+        self.round_seen = self.round_seen.max(ballot.round);
+    }
+
+    /// Everything up to `index` is chosen, and in the log.
+    fn commit_upto(&mut self, index: Index, effects: &mut Effects<Message>) {
+        if index <= self.commit {
+            return;
+        }
+        let before = std::mem::replace(&mut self.commit, index);
+        effects.commit(index);
+        if let State::Proposing(leading) = &mut self.state {
+            leading.committed(index);
+            if leading.is_overtaken(index) {
+                self.step_down(effects);
+            }
+        }
+        if self.log.memberships().iter().any(|entry| entry.index > before && entry.index <= index) {
+            self.refresh_membership(effects);
+        }
+        self.give_up_earlier(effects);
+    }
+
+    /// Once the barrier of a ballot is committed, all slots below it are decided. What earlier ballots proposed above it
+    /// and nobody reported may still be taken up by a later leader: nobody can tell.
+    fn give_up_earlier(&mut self, effects: &mut Effects<Message>) {
+        let barrier = match &self.state {
+            State::Proposing(leading) => leading.barrier(),
+            State::Following(following) => following.barrier(),
+            State::Asking(_) => None,
+        };
+        let ballot = self.acceptor.promised();
+        if barrier.is_some_and(|barrier| barrier <= self.commit) && ballot > self.given_up {
+            self.given_up = ballot;
+            effects.give_up(ballot);
+        }
+    }
+
+    /// Writes down how far the log is chosen, when something is written anyway. Every slot up to there is written by
+    /// then, and none of them is ever overwritten: so whatever watermark a crash leaves, it is safe to start from.
+    fn write_watermark(&mut self, effects: &mut Effects<Message>) {
+        if self.log.take_wrote() && self.commit.since(self.watermark) >= WATERMARK_EVERY {
+            self.watermark = self.commit;
+            effects.write(Op::Watermark(self.commit));
+        }
+    }
+
+    /// Whether this member proposes at this ballot.
+    fn leads(&self, ballot: Generation) -> bool {
+        matches!(&self.state, State::Proposing(leading) if leading.ballot == ballot)
+    }
+
+    /// Whether this member is a quorum by itself.
+    fn is_alone(&self) -> bool {
+        self.membership.members().eq([self.node])
+    }
+}
+
+fn refuse(proposal: ProposalId, what: &'static str, effects: &mut Effects<Message>) {
+    effects.proposals.push((proposal, Outcome::Refused(Refusal::Unsupported(what))));
+}
+
+/// A fingerprint of the protocol's state: without times, dice and working space.
+impl Hash for MultiPaxos {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { node, founders, membership, quorums, window, acceptor, log, .. } = self;
+        (node, founders, membership, quorums, window, acceptor, log).hash(state);
+        (self.commit, self.applied, &self.learner, self.round_seen).hash(state);
+        (self.given_up, self.watermark, &self.state, &self.supplies).hash(state);
+    }
+}

@@ -1,0 +1,327 @@
+//! [`Leadership`]: a proposer that has a ballot. What it proposes, to whom it goes, and when it is chosen (Lamport 2001,
+//! section 3).
+
+use std::collections::VecDeque;
+
+use consensus_api::{
+    After, Effects, Entry, EntryKind, EntryRange, Generation, Index, Membership, NodeId, Outcome, Refusal,
+    Time, WriteSeq,
+};
+
+use super::peer::Peer;
+use super::quorum::Phase as PaxosPhase;
+use super::reads::Reads;
+use super::recovery::Recovery;
+use super::slots::Slots;
+use super::timers::Moment;
+use super::{Body, Message, MultiPaxos, ReadRound, State, Tidings};
+
+/// What a proposer keeps for as long as it holds its ballot.
+#[derive(Clone, Hash, Debug)]
+pub(super) struct Leadership {
+    pub(super) ballot: Generation,
+    /// The other members, by number.
+    pub(super) peers: Vec<Peer>,
+    /// The next slot to propose in. Never one that was not looked at in phase 1.
+    pub(super) next: Index,
+    pub(super) stage: Phase,
+    /// The slots above the chosen prefix that this member's own disk holds at this ballot.
+    pub(super) own: Slots,
+    /// Own slots that are being written, oldest first: the own vote counts like any other, once it is durable.
+    writing: VecDeque<(WriteSeq, Index, Index)>,
+    pub(super) reads: Reads,
+    /// When the next heartbeat is due.
+    pub(super) heartbeat: Moment,
+}
+
+/// How far a proposer has come.
+#[derive(Clone, Hash, Debug)]
+pub(super) enum Phase {
+    /// It collects promises and takes up what was left.
+    Recovering(Recovery),
+    /// It takes proposals, behind the barrier.
+    Serving {
+        /// The no-op in the first slot that nobody had touched.
+        barrier: Index,
+    },
+}
+
+impl Leadership {
+    pub(super) fn new(
+        node: NodeId,
+        ballot: Generation,
+        membership: &Membership,
+        commit: Index,
+        now: Time,
+    ) -> Self {
+        let others = membership.members().filter(|member| *member != node);
+        let mut peers: Vec<Peer> = others.map(|id| Peer::new(id, commit.next(), now)).collect();
+        peers.sort_unstable_by_key(|peer| peer.id);
+        let voters = membership.members().filter(|member| membership.is_voter(*member));
+        let mut recovery = Recovery::new(voters);
+        recovery.ask_myself(node);
+        Self {
+            ballot,
+            peers,
+            next: commit.next(),
+            stage: Phase::Recovering(recovery),
+            own: Slots::default(),
+            writing: VecDeque::new(),
+            reads: Reads::default(),
+            heartbeat: Moment(now),
+        }
+    }
+
+    /// The barrier, once proposals are taken.
+    pub(super) const fn barrier(&self) -> Option<Index> {
+        match self.stage {
+            Phase::Serving { barrier } => Some(barrier),
+            Phase::Recovering(_) => None,
+        }
+    }
+
+    pub(super) fn peer(&self, id: NodeId) -> Option<&Peer> {
+        self.peers.binary_search_by_key(&id, |peer| peer.id).ok().map(|at| &self.peers[at])
+    }
+
+    /// The slots this member has accepted at this ballot, durably, above the chosen prefix.
+    pub(super) fn votes(&self, node: NodeId, member: NodeId) -> Option<&Slots> {
+        if member == node { Some(&self.own) } else { self.peer(member).map(|peer| &peer.acked) }
+    }
+
+    /// Everything up to `index` is chosen: votes for it need not be kept.
+    pub(super) fn committed(&mut self, index: Index) {
+        self.own.drop_upto(index);
+        self.peers.iter_mut().for_each(|peer| peer.acked.drop_upto(index));
+    }
+
+    /// Whether slots were chosen that this leader has not even proposed in: then it has been succeeded.
+    pub(super) fn is_overtaken(&self, commit: Index) -> bool {
+        self.barrier().is_some() && commit >= self.next
+    }
+
+    fn tidings(&self, commit: Index) -> Tidings {
+        Tidings { commit, barrier: self.barrier().unwrap_or_default(), round: self.reads.newest }
+    }
+
+    /// Own slots under way to the disk, for the invariants.
+    pub(super) fn writing(&self) -> impl Iterator<Item = (WriteSeq, Index, Index)> + '_ {
+        self.writing.iter().copied()
+    }
+}
+
+impl MultiPaxos {
+    pub(super) fn peer_mut(&mut self, id: NodeId) -> Option<&mut Peer> {
+        let State::Proposing(leading) = &mut self.state else { return None };
+        let at = leading.peers.binary_search_by_key(&id, |peer| peer.id).ok()?;
+        Some(&mut leading.peers[at])
+    }
+
+    /// Takes an entry into the next slot.
+    pub(super) fn on_propose(&mut self, entry: Entry, effects: &mut Effects<Message>) {
+        let (proposal, ballot) = (entry.proposal, self.acceptor.promised());
+        let serves = matches!(&self.state, State::Proposing(leading) if leading.barrier().is_some());
+        let outcome = if !serves {
+            Outcome::Refused(Refusal::NotLeader)
+        } else if entry.kind == EntryKind::Membership {
+            Outcome::Refused(Refusal::Invalid("a membership is changed by asking for the change"))
+        } else {
+            self.propose(entry, effects);
+            Outcome::Accepted(ballot)
+        };
+        effects.proposals.push((proposal, outcome));
+    }
+
+    /// Proposes a value in the next slot, under this ballot: this member is the first to accept it. Its way to the own
+    /// disk and to the others are taken at the same time.
+    pub(super) fn propose(&mut self, mut entry: Entry, effects: &mut Effects<Message>) {
+        let State::Proposing(leading) = &mut self.state else { return };
+        let slot = leading.next;
+        entry.generation = leading.ballot;
+        entry.index = slot;
+        leading.next = slot.next();
+        let seq = self.log.put(self.timers.now, entry, effects);
+        match leading.writing.back_mut() {
+            Some((newest, _, last)) if *newest == seq && last.next() == slot => *last = slot,
+            _ => leading.writing.push_back((seq, slot, slot)),
+        }
+    }
+
+    /// The own votes count once they are durable.
+    pub(super) fn on_own_votes_durable(&mut self, durable: WriteSeq) {
+        let commit = self.commit;
+        let State::Proposing(leading) = &mut self.state else { return };
+        while let Some((seq, first, last)) = leading.writing.front().copied()
+            && seq <= durable
+        {
+            leading.writing.pop_front();
+            leading.own.insert(first.max(commit.next()), last);
+        }
+    }
+
+    /// Whether a quorum has accepted what this ballot proposes in the slot.
+    pub(super) fn has_quorum_at(&self, slot: Index) -> bool {
+        let State::Proposing(leading) = &self.state else { return false };
+        let accepted = |voter| leading.votes(self.node, voter).is_some_and(|votes| votes.contains(slot));
+        self.quorums.holds(PaxosPhase::Two, &self.membership, accepted)
+    }
+
+    /// A value is chosen once a quorum has accepted it, all at this ballot. Slots are chosen in any order, and announced
+    /// in theirs.
+    pub(super) fn advance_chosen(&mut self, effects: &mut Effects<Message>) {
+        loop {
+            let (node, commit, quorums) = (self.node, self.commit, self.quorums);
+            let Self { state: State::Proposing(leading), membership, scratch, .. } = self else { return };
+            let reach = |voter| leading.votes(node, voter).map_or(0, |votes| votes.reach(commit).0);
+            let chosen = quorums.reached(PaxosPhase::Two, membership, scratch, reach).map(Index);
+            let Some(chosen) = chosen.filter(|chosen| *chosen > commit) else { break };
+            self.commit_upto(chosen, effects);
+        }
+        self.answer_reads(effects);
+    }
+
+    /// The end of every step: whatever anyone waits for, and a leader's proposals as far as windows allow.
+    pub(super) fn send_what_is_due(&mut self, effects: &mut Effects<Message>) {
+        if matches!(&self.state, State::Proposing(leading) if leading.reads.is_round_due()) {
+            self.send_heartbeats(effects);
+        }
+        self.pull_reports(effects);
+        self.propose_what_is_left(effects); // with the own report, which needs no message
+        self.supply_what_is_wanted(effects);
+        let Self { state: State::Proposing(leading), log, limits, .. } = self else { return };
+        let tidings = leading.tidings(self.commit);
+        let end = self.commit.plus(self.window);
+        for peer in &mut leading.peers {
+            let at = self.supplies.partition_point(|supply| supply.to < peer.id);
+            let supply = self.supplies.get_mut(at).filter(|supply| supply.to == peer.id);
+            let from = peer.next.max(log.compacted().next());
+            let range = log.of_ballot(from, leading.ballot).filter(|(first, _)| *first <= end);
+            if let (Some(supply), Some((first, last)), true) = (supply, range, peer.may_send(limits)) {
+                if supply.begin_accept() {
+                    let message = Message { ballot: leading.ballot, body: Body::Accept(tidings) };
+                    let range = EntryRange { first, last: last.min(end), bytes_max: limits.frame_bytes_max };
+                    effects.send_entries(peer.id, message, range);
+                    peer.commit_told = tidings.commit;
+                }
+            } else if tidings.commit > peer.commit_told {
+                peer.commit_told = tidings.commit;
+                let message = Message { ballot: leading.ballot, body: Body::Commit(tidings) };
+                effects.send(peer.id, After::Now, message);
+            }
+        }
+    }
+
+    /// Takes note of an answer to this proposer.
+    pub(super) fn hear_peer(&mut self, from: NodeId, ballot: Generation, round: ReadRound, commit: Index) {
+        if !self.leads(ballot) {
+            return;
+        }
+        self.contact(from);
+        let State::Proposing(leading) = &mut self.state else { return };
+        let newest = leading.reads.newest;
+        if let Some(peer) = self.peer_mut(from) {
+            peer.round = peer.round.max(round.min(newest));
+            peer.knows(commit);
+        }
+    }
+
+    /// A member was heard that obeys this proposer.
+    pub(super) fn contact(&mut self, from: NodeId) {
+        let now = self.timers.now;
+        if let Some(peer) = self.peer_mut(from) {
+            peer.contact = Moment(now);
+        }
+    }
+
+    /// A member has accepted what this ballot proposes in these slots, durably. Each slot counts for itself: what lies
+    /// between two acknowledgements is not acknowledged (oxia #1239).
+    pub(super) fn on_accepted(&mut self, from: NodeId, ballot: Generation, first: Index, last: Index) {
+        let commit = self.commit;
+        if !self.leads(ballot) || first == Index::ZERO || first > last || last > self.log.last() {
+            return;
+        }
+        if let Some(peer) = self.peer_mut(from) {
+            peer.accepted(first, last, commit);
+        }
+    }
+
+    /// A member has answered a heartbeat: what was sent before it is there by now, or lost.
+    pub(super) fn on_heard(&mut self, from: NodeId, ballot: Generation) {
+        if self.leads(ballot)
+            && let Some(peer) = self.peer_mut(from)
+        {
+            peer.heard();
+        }
+    }
+
+    pub(super) fn on_unreachable(&mut self, id: NodeId) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.lost();
+        }
+    }
+
+    /// This peer can be reached again: no need to wait for the next heartbeat.
+    pub(super) fn on_connected(&mut self, id: NodeId, effects: &mut Effects<Message>) {
+        let State::Proposing(leading) = &self.state else { return };
+        if self.has_promises() && leading.peer(id).is_some() {
+            let body = Body::Heartbeat(leading.tidings(self.commit));
+            effects.send(id, After::Now, Message { ballot: leading.ballot, body });
+        }
+    }
+
+    /// Time for a heartbeat, and to see whether this proposer still is one: a quorum must have answered within an
+    /// election timeout (omnipaxos 0.2.4), and the own disk must not hang.
+    pub(super) fn on_heartbeat_due(&mut self, effects: &mut Effects<Message>) {
+        if !self.has_quorum_contact() || self.is_disk_hung() {
+            self.step_down(effects);
+            return;
+        }
+        let next = self.timers.now + self.timers.timing.heartbeat;
+        if let State::Proposing(leading) = &mut self.state {
+            leading.heartbeat = Moment(next);
+            leading.peers.iter_mut().for_each(Peer::expect_answer);
+            if let Phase::Recovering(recovery) = &mut leading.stage {
+                recovery.ask_again();
+            }
+        }
+        self.catch_up(effects);
+        self.send_heartbeats(effects);
+    }
+
+    /// Whether a quorum has promised: before, there is nothing to announce.
+    fn has_promises(&self) -> bool {
+        let State::Proposing(leading) = &self.state else { return false };
+        match &leading.stage {
+            Phase::Serving { .. } => true,
+            Phase::Recovering(recovery) => {
+                let promised = |voter| recovery.has_promised(voter);
+                self.quorums.holds(PaxosPhase::One, &self.membership, promised)
+            }
+        }
+    }
+
+    fn send_heartbeats(&mut self, effects: &mut Effects<Message>) {
+        if !self.has_promises() {
+            return;
+        }
+        let State::Proposing(leading) = &mut self.state else { return };
+        leading.reads.asked = leading.reads.newest;
+        let tidings = leading.tidings(self.commit);
+        let message = Message { ballot: leading.ballot, body: Body::Heartbeat(tidings) };
+        for peer in &mut leading.peers {
+            peer.commit_told = tidings.commit;
+            effects.send(peer.id, After::Now, message);
+        }
+    }
+
+    /// Whether a quorum was heard within the shortest election timeout; during phase 1, quorums of both kinds.
+    pub(super) fn has_quorum_contact(&self) -> bool {
+        let State::Proposing(leading) = &self.state else { return false };
+        let is_near = |member| {
+            let contact = leading.peer(member).map(|peer| peer.contact.0);
+            member == self.node || contact.is_some_and(|contact| !self.timers.is_long_ago(contact))
+        };
+        self.quorums.holds(PaxosPhase::Two, &self.membership, is_near)
+            && (leading.barrier().is_some() || self.quorums.holds(PaxosPhase::One, &self.membership, is_near))
+    }
+}

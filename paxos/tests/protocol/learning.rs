@@ -1,0 +1,91 @@
+//! How members find out what is chosen.
+
+use consensus_api::Index;
+use quorate_paxos::Body;
+
+use crate::cluster::{Cluster, Packet, is_accept, timing};
+
+fn is_learn(packet: &Packet) -> bool {
+    matches!(packet.message.body, Body::Learn { .. })
+}
+
+/// A follower that missed something asks for it, and gets it in frames.
+#[test]
+fn a_follower_that_was_away_asks_for_what_it_missed() {
+    let mut cluster = Cluster::new(3);
+    cluster.limits.frame_bytes_max = 300;
+    cluster.ids().into_iter().for_each(|id| cluster.restart(id));
+    cluster.elect(1);
+    cluster.propose_many(1, 20);
+    cluster.crash(3);
+    cluster.run(timing().heartbeat * 3);
+    cluster.restart(3);
+    cluster.run(timing().heartbeat * 10);
+    assert_eq!((cluster.commit(3), cluster.shape(3)), (21, cluster.shape(1)));
+}
+
+/// Without a leader members still learn from one another.
+#[test]
+fn chosen_values_spread_without_a_leader() {
+    let mut cluster = Cluster::new(5);
+    cluster.elect(1);
+    cluster.propose_many(1, 5);
+    cluster.settle_without(&[4, 5]);
+    cluster.run_without(timing().heartbeat * 2, &[4, 5]);
+    assert_eq!((cluster.commit(2), cluster.commit(4)), (6, 1));
+    for id in [1, 3, 5] {
+        cluster.crash(id);
+    }
+    cluster.run(timing().election_timeout_max * 3);
+    assert_eq!((cluster.leader(), cluster.commit(4)), (None, 6));
+}
+
+/// Whoever was asked may have forgotten in a crash what it knew to be chosen: then others are asked.
+#[test]
+fn a_teacher_that_forgot_is_replaced() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose_many(1, 9);
+    cluster.settle_without(&[3]);
+    cluster.run_without(timing().heartbeat * 2, &[3]);
+    assert_eq!((cluster.commit(1), cluster.commit(2), cluster.commit(3)), (10, 10, 1));
+    cluster.restart(1);
+    assert_eq!(cluster.commit(1), 0, "no watermark was written yet");
+    cluster.run(timing().election_timeout_max * 4);
+    assert!(cluster.leader().is_some());
+    assert_eq!((cluster.commit(1), cluster.commit(3)), (11, 11));
+}
+
+/// What is on its way need not be asked for: only an announcement that nothing follows for a heartbeat is looked into.
+#[test]
+fn an_announcement_that_overtakes_the_entries_causes_no_question() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.settle();
+    cluster.propose(1);
+    let late = cluster.take(|packet| is_accept(packet) && packet.to == 3);
+    cluster.settle();
+    assert_eq!(cluster.commit(1), 2);
+    assert!(cluster.packets.iter().all(|packet| !matches!(packet.message.body, Body::Ask { .. })));
+    late.iter().for_each(|packet| cluster.deliver(packet));
+    assert_eq!(cluster.commit(3), 2, "the announcement counts once the entry is there");
+}
+
+/// A lesson from a ballot above one's own is proof of a successor.
+#[test]
+fn a_proposer_that_learns_from_a_higher_ballot_knows_that_it_was_succeeded() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.settle();
+    cluster.propose(1);
+    cluster.drop_all();
+    cluster.elect_without(2, &[1]);
+    cluster.propose(2);
+    cluster.settle_without(&[1]);
+    cluster.inject(1, 2, cluster.engine(1).promised(), Body::Ask { from: Index(2) }, &[]);
+    let lesson = cluster.take(is_learn).remove(0);
+    cluster.deliver(&lesson);
+    assert_ne!(cluster.leader(), Some(1));
+    assert_eq!(cluster.engine(1).promised(), cluster.engine(2).promised());
+    assert_eq!((cluster.commit(1), cluster.shape(1).as_str()), (3, "nnC"));
+}
