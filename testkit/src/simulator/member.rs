@@ -136,6 +136,16 @@ impl<E: Engine> Member<E> {
     }
 }
 
+impl<E: Engine> Member<E> {
+    /// The digest of the state, once everything in the log is committed and applied.
+    pub(crate) fn settled_digest(&self) -> Option<u64> {
+        let running = self.running.as_ref()?;
+        let (standing, applied) = (running.replica.standing(), running.applier.applied());
+        let settled = applied == standing.commit && standing.commit == standing.last;
+        settled.then_some(running.applier.machine().digest)
+    }
+}
+
 impl<E: Engine> Running<E> {
     /// The snapshot of the state as it is.
     pub(crate) fn snapshot(&self) -> Result<(SnapshotMark, Bytes), String> {

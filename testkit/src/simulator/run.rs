@@ -156,9 +156,9 @@ impl<E: Engine> Simulation<E> {
         Ok(())
     }
 
-    /// Whether everything is answered and all replicas hold the same.
+    /// Whether everything is answered, and all replicas have applied all of their logs and hold the same.
     fn is_alike(&self) -> bool {
-        let mut states = self.members.iter().map(|member| member.ledger().map(|ledger| ledger.digest));
+        let mut states = self.members.iter().map(super::Member::settled_digest);
         let first = states.next().flatten();
         self.history.open() == 0 && first.is_some() && states.all(|state| state == first)
     }
