@@ -20,7 +20,7 @@
 //!     quorate::snapshot_with_serde!();
 //! }
 //!
-//! # #[cfg(feature = "raft")]
+//! # #[cfg(feature = "__engine")]
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let [a, b, c] = quorate::local::cluster(Counter::default)?; // three nodes in this process
@@ -31,7 +31,7 @@
 //!     println!("the counter stands at {total}");
 //!     Ok(())
 //! }
-//! # #[cfg(not(feature = "raft"))]
+//! # #[cfg(not(feature = "__engine"))]
 //! # fn main() {}
 //! ```
 //!
@@ -49,7 +49,7 @@
 //! | part | yours or from here |
 //! |---|---|
 //! | state machine | yours: [`StateMachine`] |
-//! | engine | `Raft`, the default (feature `raft`) |
+//! | engine | `Raft` (feature `raft`), `MultiPaxos` (feature `multi-paxos`); or your own [`Engine`] |
 //! | log storage | `FileLog` (feature `file`), [`MemoryLog`]; or your own [`SimpleLog`] |
 //! | transport | `Tcp` (feature `tcp`), [`LocalNetwork`]; or your own [`Transport`] |
 //! | clock | [`SystemClock`], unless you say otherwise |
@@ -62,8 +62,10 @@
 //! default is the least ordinary engine enabled.
 //!
 //! * `raft` (default): the Raft engine.
+//! * `multi-paxos`: the Multi-Paxos engine. Fixed members so far.
 //! * `tcp` (default): sockets between members.
 //! * `file` (default): logs and snapshots in files.
+//! * `__engine`: set by every engine's feature; not for you.
 //!
 //! # Further
 //!
@@ -78,6 +80,8 @@ pub use node::{
     NoTransport, Options, Status, SystemClock,
 };
 
+#[cfg(feature = "multi-paxos")]
+pub use paxos::{MultiPaxos, Options as MultiPaxosOptions};
 #[cfg(feature = "raft")]
 pub use raft::{Options as RaftOptions, Raft};
 #[cfg(feature = "file")]
@@ -85,17 +89,21 @@ pub use storage_file::{FileLog, FileLogOptions, FileSnapshots};
 #[cfg(feature = "tcp")]
 pub use transport_tcp::{Listener as TcpListener, Options as TcpOptions, Peers, Tcp};
 
-/// The engine of a node for which none is named.
-#[cfg(feature = "raft")]
+/// The engine of a node for which none is named: the least ordinary one enabled, here Multi-Paxos.
+#[cfg(feature = "multi-paxos")]
+pub type DefaultEngine = MultiPaxos;
+
+/// The engine of a node for which none is named: the least ordinary one enabled, here Raft.
+#[cfg(all(feature = "raft", not(feature = "multi-paxos")))]
 pub type DefaultEngine = Raft;
 
 /// The engine of a node for which none is named: there is none, because no engine's feature is enabled. Starting a node
 /// without naming one does not compile.
-#[cfg(not(feature = "raft"))]
+#[cfg(not(feature = "__engine"))]
 pub type DefaultEngine = NoEngine;
 
 /// Stands where an engine would be, when no feature brings one.
-#[cfg(not(feature = "raft"))]
+#[cfg(not(feature = "__engine"))]
 #[derive(Clone, Copy, Debug)]
 pub struct NoEngine;
 

@@ -84,6 +84,9 @@ macro_rules! mount {
 #[cfg(feature = "raft")]
 mount!(raft, quorate::Raft);
 
+#[cfg(feature = "multi-paxos")]
+mount!(multi_paxos, quorate::MultiPaxos);
+
 /// Seeds that failed once. Each stays, under the name of what it showed.
 #[cfg(feature = "raft")]
 mod regressions {

@@ -37,6 +37,8 @@ pub struct Member {
 pub enum EngineChoice {
     #[cfg(feature = "raft")]
     Raft,
+    #[cfg(feature = "multi-paxos")]
+    MultiPaxos,
 }
 
 /// A member that serves.
@@ -117,6 +119,8 @@ impl Member {
             None => builder.start(),
             #[cfg(feature = "raft")]
             Some(EngineChoice::Raft) => builder.engine::<quorate::Raft>().start(),
+            #[cfg(feature = "multi-paxos")]
+            Some(EngineChoice::MultiPaxos) => builder.engine::<quorate::MultiPaxos>().start(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use quorate::{DefaultEngine, Engine};
 use testkit::simulator::{Plan, Report, Violation, run};
 
@@ -32,9 +32,21 @@ struct Arguments {
     /// How many nodes; drawn from the seed unless given.
     #[arg(long)]
     nodes: Option<u64>,
+    /// The engine; the default one of the features enabled unless given.
+    #[arg(long, value_enum)]
+    engine: Option<EngineChoice>,
     /// Run every seed twice, and compare the traces.
     #[arg(long)]
     twice: bool,
+}
+
+/// The engines there are in this build.
+#[derive(Clone, Copy, ValueEnum)]
+enum EngineChoice {
+    #[cfg(feature = "raft")]
+    Raft,
+    #[cfg(feature = "multi-paxos")]
+    MultiPaxos,
 }
 
 /// What all seeds together did.
@@ -49,6 +61,16 @@ struct Sum {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match arguments.engine {
+        None => simulate::<DefaultEngine>(&arguments),
+        #[cfg(feature = "raft")]
+        Some(EngineChoice::Raft) => simulate::<quorate::Raft>(&arguments),
+        #[cfg(feature = "multi-paxos")]
+        Some(EngineChoice::MultiPaxos) => simulate::<quorate::MultiPaxos>(&arguments),
+    }
+}
+
+fn simulate<E: Engine>(arguments: &Arguments) -> ExitCode {
     let begin = Instant::now();
     let (next, failed, sum) =
         (AtomicU64::new(arguments.from), AtomicBool::new(false), Mutex::new(Sum::default()));
@@ -61,14 +83,14 @@ fn main() -> ExitCode {
                     if seed >= arguments.from + arguments.seeds {
                         break;
                     }
-                    match one::<DefaultEngine>(&arguments, seed) {
+                    match one::<E>(arguments, seed) {
                         Ok(report) => add(&sum, &report),
                         Err(violation) => {
                             failed.store(true, Ordering::Relaxed);
                             println!("seed {seed} violates: {}\n  {}", violation.property, violation.what);
                             println!(
-                                "  again: cargo run --release --example simulate -- --from {seed} --seeds 1 --steps {}",
-                                arguments.steps
+                                "  again: cargo run --release --example simulate --all-features -- --engine {} --from {seed} --seeds 1 --steps {}",
+                                E::NAME, arguments.steps
                             );
                         }
                     }
@@ -76,7 +98,7 @@ fn main() -> ExitCode {
             });
         }
     });
-    print(&sum.into_inner().unwrap_or_default(), begin.elapsed());
+    print::<E>(&sum.into_inner().unwrap_or_default(), begin.elapsed());
     if failed.into_inner() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
@@ -114,10 +136,10 @@ fn add(sum: &Mutex<Sum>, report: &Report) {
 }
 
 #[allow(clippy::cast_precision_loss)] // rates, for people
-fn print(sum: &Sum, took: Duration) {
+fn print<E: Engine>(sum: &Sum, took: Duration) {
     println!(
         "engine {}: {} seeds, {} steps, {:.1} h simulated, {} invariants evaluated, in {:.1} s ({:.0} steps/s)",
-        DefaultEngine::NAME,
+        E::NAME,
         sum.seeds,
         sum.steps,
         sum.simulated.as_secs_f64() / 3600.0,

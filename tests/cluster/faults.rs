@@ -107,7 +107,8 @@ pub(crate) async fn a_failed_write_stops_the_node_and_the_others_go_on<E: Engine
     let stopped = status.wait_for(|status| status.stopped.is_some()).await.unwrap().stopped.clone().unwrap();
     assert!(stopped.contains("the disk is broken"), "{stopped}");
     let other = &nodes[(at + 1) % 3];
-    other.propose(number(2)).await.unwrap();
+    // What was handed to the old leader may end unknown; what comes after is taken.
+    while other.propose(number(2)).await.is_err() {}
     assert!(other.read(|ledger| ledger.0.contains(&2)).await.unwrap());
 }
 

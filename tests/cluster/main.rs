@@ -62,3 +62,6 @@ macro_rules! all_chapters {
 
 #[cfg(feature = "raft")]
 all_chapters!(raft, quorate::Raft);
+
+#[cfg(feature = "multi-paxos")]
+all_chapters!(multi_paxos, quorate::MultiPaxos);

@@ -35,8 +35,8 @@ fn random_kills_lose_nothing_that_was_acknowledged() {
     let seconds =
         std::env::var("QUORATE_KILL_SECONDS").map_or(60, |text| text.parse().expect("a number of seconds"));
     let seed = u64::from(std::process::id());
-    println!("engine raft, {seconds} s of random kills, seed {seed}");
     let mut cluster = Cluster::start();
+    println!("engine {}, {seconds} s of random kills, seed {seed}", cluster.info(1, "engine"));
     let ports = MEMBERS.map(|id| cluster.client_port(id));
     let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
     let known: Vec<Known> = scope(|threads| {

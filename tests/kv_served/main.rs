@@ -1,6 +1,6 @@
 //! `examples/kv` as its users meet it: real processes, real sockets, the Redis protocol.
 
-#![cfg(all(feature = "raft", feature = "tcp", feature = "file"))]
+#![cfg(all(feature = "__engine", feature = "tcp", feature = "file"))]
 
 mod clients;
 mod crashes;

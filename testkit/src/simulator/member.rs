@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use consensus_api::{
-    ClusterName, Engine, Identity, Incarnation, LogTime, Membership, NodeId, SnapshotMark, StateMachine,
-    StoreId, Time,
+    ClusterName, Engine, Identity, Incarnation, Index, LogTime, Membership, NodeId, SnapshotMark,
+    StateMachine, StoreId, Time,
 };
 use node::{Applier, ApplyWork, Options, Replica, Start};
 
@@ -137,12 +137,10 @@ impl<E: Engine> Member<E> {
 }
 
 impl<E: Engine> Member<E> {
-    /// The digest of the state, once everything in the log is committed and applied.
-    pub(crate) fn settled_digest(&self) -> Option<u64> {
+    /// The digest of the state, if exactly this much is applied.
+    pub(crate) fn state_at(&self, index: Index) -> Option<u64> {
         let running = self.running.as_ref()?;
-        let (standing, applied) = (running.replica.standing(), running.applier.applied());
-        let settled = applied == standing.commit && standing.commit == standing.last;
-        settled.then_some(running.applier.machine().digest)
+        (running.applier.applied() == index).then_some(running.applier.machine().digest)
     }
 }
 

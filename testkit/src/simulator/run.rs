@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use consensus_api::{Engine, NodeId, Time};
+use consensus_api::{Engine, NodeId, Role, Time};
 
 use super::{Happening, Plan, Report, Simulation, Violation, mix, position};
 use crate::checkers;
@@ -156,9 +156,14 @@ impl<E: Engine> Simulation<E> {
         Ok(())
     }
 
-    /// Whether everything is answered, and all replicas have applied all of their logs and hold the same.
+    /// Whether everything is answered, a leader has committed all of its log, and all replicas have applied that and hold
+    /// the same.
     fn is_alike(&self) -> bool {
-        let mut states = self.members.iter().map(super::Member::settled_digest);
+        let leading = self.members.iter().find_map(|member| {
+            let standing = member.engine()?.standing();
+            (standing.role == Role::Leader && standing.commit == standing.last).then_some(standing.commit)
+        });
+        let mut states = self.members.iter().map(|member| member.state_at(leading?));
         let first = states.next().flatten();
         self.history.open() == 0 && first.is_some() && states.all(|state| state == first)
     }
