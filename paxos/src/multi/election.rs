@@ -98,7 +98,7 @@ impl MultiPaxos {
         self.promise(ballot, effects);
         self.timers.draw_election();
         let (now, commit) = (self.timers.now, self.commit);
-        let leading = Leadership::new(self.node, ballot, &self.membership, commit, now);
+        let leading = Leadership::new(self.node, ballot, &self.membership, (commit, self.log.last()), now);
         self.state = State::Proposing(Box::new(leading));
         let members: Vec<NodeId> = self.membership.members().collect();
         for member in members {

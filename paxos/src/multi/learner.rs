@@ -18,6 +18,13 @@ pub(super) struct Learner {
     seen: Index,
 }
 
+impl Learner {
+    /// Whether someone has lately said that the slot is chosen.
+    pub(super) fn knows_of(&self, slot: Index) -> bool {
+        self.target >= slot
+    }
+}
+
 impl MultiPaxos {
     /// Another member knows that everything up to `commit` is chosen.
     ///

@@ -32,6 +32,8 @@ pub(super) struct Leadership {
     pub(super) reads: Reads,
     /// When the next heartbeat is due.
     pub(super) heartbeat: Moment,
+    /// When last nothing was lacking that nobody knows.
+    taught: Moment,
 }
 
 /// How far a proposer has come.
@@ -51,14 +53,14 @@ impl Leadership {
         node: NodeId,
         ballot: Generation,
         membership: &Membership,
-        commit: Index,
+        (commit, last): (Index, Index),
         now: Time,
     ) -> Self {
         let others = membership.members().filter(|member| *member != node);
         let mut peers: Vec<Peer> = others.map(|id| Peer::new(id, commit.next(), now)).collect();
         peers.sort_unstable_by_key(|peer| peer.id);
         let voters = membership.members().filter(|member| membership.is_voter(*member));
-        let mut recovery = Recovery::new(voters);
+        let mut recovery = Recovery::new(voters, last);
         recovery.ask_myself(node);
         Self {
             ballot,
@@ -69,6 +71,7 @@ impl Leadership {
             writing: VecDeque::new(),
             reads: Reads::default(),
             heartbeat: Moment(now),
+            taught: Moment(now),
         }
     }
 
@@ -272,7 +275,7 @@ impl MultiPaxos {
     /// Time for a heartbeat, and to see whether this proposer still is one: a quorum must have answered within an
     /// election timeout (omnipaxos 0.2.4), and the own disk must not hang.
     pub(super) fn on_heartbeat_due(&mut self, effects: &mut Effects<Message>) {
-        if !self.has_quorum_contact() || self.is_disk_hung() {
+        if !self.has_quorum_contact() || self.is_disk_hung() || self.lacks_what_nobody_knows() {
             self.step_down(effects);
             return;
         }
@@ -286,6 +289,18 @@ impl MultiPaxos {
         }
         self.catch_up(effects);
         self.send_heartbeats(effects);
+    }
+
+    /// Whether, for an election timeout, a slot was lacking that someone said to be chosen, and that everyone has forgotten
+    /// in crashes: how far slots are chosen is kept in memory. The values are there yet, and a new ballot finds them.
+    fn lacks_what_nobody_knows(&mut self) -> bool {
+        let slot = self.commit.next();
+        let is_known = self.learner.knows_of(slot);
+        let State::Proposing(leading) = &mut self.state else { return false };
+        if is_known || slot >= leading.next || self.log.ballot_at(slot) == Some(leading.ballot) {
+            leading.taught = Moment(self.timers.now);
+        }
+        self.timers.is_long_ago(leading.taught.0)
     }
 
     /// Whether a quorum has promised: before, there is nothing to announce.

@@ -50,12 +50,12 @@ pub(super) struct Part {
 }
 
 impl Recovery {
-    pub(super) fn new(voters: impl Iterator<Item = NodeId>) -> Self {
+    /// Nobody has promised yet; this member itself has accepted something up to `last`.
+    pub(super) fn new(voters: impl Iterator<Item = NodeId>, last: Index) -> Self {
         let report = |voter| Report { voter, covered: None, asked: true };
         let mut reports: Vec<Report> = voters.map(report).collect();
         reports.sort_unstable_by_key(|report| report.voter);
-        let (values, zero) = (BTreeMap::new(), Index::ZERO);
-        Self { reports, values, bytes: 0, chosen: zero, last: zero }
+        Self { reports, values: BTreeMap::new(), bytes: 0, chosen: Index::ZERO, last }
     }
 
     fn report(&self, voter: NodeId) -> Option<&Report> {
@@ -135,6 +135,7 @@ impl MultiPaxos {
             return; // of an earlier attempt, or for someone else
         }
         self.contact(from);
+        let known = self.commit.max(commit); // what is chosen need not be reported
         let State::Proposing(leading) = &mut self.state else { return };
         let next = leading.next;
         let Stage::Recovering(recovery) = &mut leading.stage else { return };
@@ -143,7 +144,7 @@ impl MultiPaxos {
             && entries.first().is_none_or(|first| first.index == part.from);
         let Some(report) = recovery.report_mut(from).filter(|_| sound) else { return };
         report.asked = false;
-        let covered = report.covered.unwrap_or_default().max(commit);
+        let covered = report.covered.unwrap_or_default().max(known);
         let tells = entries.last().map_or(part.upto, |last| last.index);
         // A part that does not continue what is there says nothing about the slots between.
         let continues = part.from <= covered.next();

@@ -89,3 +89,32 @@ fn a_proposer_that_learns_from_a_higher_ballot_knows_that_it_was_succeeded() {
     assert_eq!(cluster.engine(1).promised(), cluster.engine(2).promised());
     assert_eq!((cluster.commit(1), cluster.shape(1).as_str()), (3, "nnC"));
 }
+
+/// How far slots are chosen is kept in memory. If everyone who knew has crashed since, a leader that was told so must not
+/// wait for ever to be taught: it begins anew, and finds the values where they were accepted.
+#[test]
+fn what_everyone_forgot_to_be_chosen_is_found_again_by_a_new_ballot() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose_many(1, 3);
+    cluster.settle_without(&[3]);
+    assert_eq!((cluster.commit(1), cluster.commit(3)), (4, 1));
+    cluster.crash(2);
+    cluster.restart(2);
+    cluster.wait_long();
+    cluster.fire(3);
+    // Node 1 promises, and says how far it knows; but no lesson arrives before it forgets.
+    let carried = |packet: &Packet| packet.to != 2 && !matches!(packet.message.body, Body::Ask { .. });
+    for _ in 0..5 {
+        cluster.deliver_only(carried);
+        cluster.complete_writes(1);
+        cluster.complete_writes(3);
+    }
+    cluster.drop_all();
+    cluster.restart(1);
+    assert_eq!((cluster.commit(1), cluster.commit(2), cluster.shape(3).as_str()), (0, 0, "n...n"));
+    cluster.run(timing().election_timeout_max * 6);
+    let leader = cluster.leader().expect("there is a leader again");
+    assert_eq!(&cluster.shape(leader)[..4], "nCCC");
+    assert_eq!(cluster.commit(3), cluster.last(leader));
+}

@@ -8,5 +8,6 @@ mod elections;
 mod learning;
 mod phase_one;
 mod phase_two;
+mod random;
 mod reads;
 mod snapshots;
