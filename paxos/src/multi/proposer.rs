@@ -191,6 +191,9 @@ impl MultiPaxos {
         self.pull_reports(effects);
         self.propose_what_is_left(effects); // with the own report, which needs no message
         self.supply_what_is_wanted(effects);
+        if !self.has_promises() {
+            return; // the ballot may not even be durable here, and must not be heard of
+        }
         let Self { state: State::Proposing(leading), log, limits, .. } = self else { return };
         let tidings = leading.tidings(self.commit);
         let end = self.commit.plus(self.window);

@@ -3,7 +3,7 @@
 use consensus_api::{Engine, Generation, Index};
 use quorate_paxos::{Body, ReadRound, Tidings};
 
-use crate::cluster::{Cluster, ballot, is_accepted, is_nack, is_prepare, is_promise};
+use crate::cluster::{Cluster, ballot, is_accepted, is_nack, is_prepare, is_promise, timing};
 
 const TIDINGS: Tidings = Tidings { commit: Index::ZERO, barrier: Index::ZERO, round: ReadRound(0) };
 const PREPARE: Body = Body::Prepare { from: Index(1) };
@@ -122,20 +122,26 @@ fn a_ballot_is_begun_once_whatever_a_crash_takes() {
     assert!(cluster.packets.is_empty(), "promises of the earlier ballot elect nobody");
 }
 
-/// The same, from the other side: what is asked before the own promise is durable.
+/// The same, from the other side: until the own promise is durable, nothing at all is said at its ballot, not even how
+/// far slots are chosen.
 #[test]
 fn nobody_hears_of_a_ballot_before_its_owner_remembers_it() {
     let mut cluster = Cluster::new(3);
+    cluster.elect(2);
+    cluster.propose(2);
+    cluster.settle();
+    cluster.run(timing().heartbeat * 2);
     cluster.hung.insert(1);
     cluster.wait_long();
     cluster.fire(1);
     cluster.deliver_only(|_| true);
     cluster.deliver_only(|_| true);
-    assert_eq!(cluster.engine(1).promised(), ballot(1, 1));
-    assert!(cluster.packets.is_empty());
+    cluster.fire(1);
+    assert_eq!((cluster.engine(1).promised(), cluster.commit(1)), (ballot(2, 1), 2));
+    assert!(cluster.packets.is_empty(), "{:?}", cluster.packets);
     cluster.crash(1);
     cluster.restart(1);
-    assert_eq!(cluster.engine(1).promised(), Generation::ZERO, "nobody else knows of it either");
+    assert_eq!(cluster.engine(1).promised(), ballot(1, 2), "nobody else knows of the other either");
 }
 
 /// A disk that went back in time (atlasdb #1504 ran into this with wiped nodes): the node finds out, and stops.
