@@ -24,6 +24,15 @@ fn built() -> PathBuf {
     }
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--example", "kv"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // With the features that this test was built with, and so on the same engine.
+    cargo.args(["--no-default-features", "--features", "tcp,file"]);
+    for (engine, enabled) in
+        [("raft", cfg!(feature = "raft")), ("multi-paxos", cfg!(feature = "multi-paxos"))]
+    {
+        if enabled {
+            cargo.args(["--features", engine]);
+        }
+    }
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
