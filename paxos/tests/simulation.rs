@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use consensus_api::Engine;
 use quorate_paxos::MultiPaxos;
-use testkit::simulator::{Plan, run};
+use testkit::simulator::{Faults, Plan, run};
 
 /// `QUORATE_SEEDS=1000..2000` runs a longer campaign, `QUORATE_SEEDS=7..8` one seed again.
 const SEEDS: std::ops::Range<u64> = 0..60;
@@ -36,4 +36,27 @@ fn seeds() -> std::ops::Range<u64> {
     let Ok(range) = std::env::var("QUORATE_SEEDS") else { return SEEDS };
     let (from, to) = range.split_once("..").expect("a range of seeds, such as 7..8");
     from.parse().expect("a number")..to.parse().expect("a number")
+}
+
+/// Without faults nobody is left in doubt, and one leader is enough.
+#[test]
+fn on_a_healthy_cluster_no_outcome_is_unknown() {
+    for seed in 0..8 {
+        let mut faults = Faults::none();
+        faults.network.delay_max_us = faults.network.delay_min_us; // forwarded requests keep their order
+        let plan = Plan { seed, steps: 4000, nodes: None, faults: Some(faults) };
+        let report = run::<MultiPaxos>(plan).unwrap_or_else(|failed| panic!("seed {seed}: {:?}", failed.0));
+        assert_eq!(report.counts.get("outcomes unknown"), None, "seed {seed}: {:?}", report.counts);
+        assert!(report.counts["writes answered"] > 100);
+    }
+}
+
+/// The same seed gives the same run, to the last byte.
+#[test]
+fn a_run_repeats_exactly() {
+    for seed in 0..6 {
+        let plan = Plan { seed, steps: 2000, nodes: None, faults: None };
+        let [one, two] = [(); 2].map(|()| run::<MultiPaxos>(plan).map(|report| report.trace).ok());
+        assert!(one.is_some() && one == two, "seed {seed}");
+    }
 }
