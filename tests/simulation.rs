@@ -109,3 +109,16 @@ mod regressions {
         one::<Raft>(plan(105, 5000));
     }
 }
+
+/// The same for Multi-Paxos.
+#[cfg(feature = "multi-paxos")]
+mod multi_paxos_regressions {
+    use quorate::MultiPaxos;
+
+    use super::{one, plan};
+
+    #[test]
+    fn two_that_send_a_snapshot_to_one_do_not_undo_each_others_work() {
+        one::<MultiPaxos>(plan(16419, 3000));
+    }
+}

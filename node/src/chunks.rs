@@ -34,11 +34,11 @@ pub(crate) struct Chunks {
     snapshots: Arc<dyn SnapshotStorage>,
     chunk_bytes_max: usize,
     sending: BTreeMap<NodeId, Box<dyn SnapshotReader>>,
-    receiving: Option<Receiving>,
+    /// By sender: two that send at once must not undo each other's work.
+    receiving: BTreeMap<NodeId, Receiving>,
 }
 
 struct Receiving {
-    from: NodeId,
     mark: SnapshotMark,
     writer: Box<dyn SnapshotWriter>,
 }
@@ -53,7 +53,8 @@ impl Chunks {
         let (order, mut orders) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
         let chunk_bytes_max = frame_bytes_max.min(SNAPSHOT_CHUNK_BYTES_MAX);
-        let mut chunks = Self { snapshots, chunk_bytes_max, sending: BTreeMap::new(), receiving: None };
+        let mut chunks =
+            Self { snapshots, chunk_bytes_max, sending: BTreeMap::new(), receiving: BTreeMap::new() };
         let task = runtime.spawn(async move {
             while let Some(order) = orders.recv().await {
                 if report.send(chunks.carry_out(order).await).is_err() {
@@ -100,12 +101,9 @@ impl Chunks {
         let ChunkWrite { from, chunk } = write;
         let Chunk { mark, total, offset, bytes } = chunk;
         let index = mark.index;
-        if self.receiving.as_ref().is_none_or(|receiving| receiving.mark != mark || receiving.from != from) {
-            let writer = self.snapshots.begin(&mark).await?;
-            self.receiving = Some(Receiving { from, mark: mark.clone(), writer });
-        }
-        let Some(mut receiving) = self.receiving.take() else {
-            return Err(StorageError::Unsupported { what: "no snapshot is being received" });
+        let mut receiving = match self.receiving.remove(&from).filter(|receiving| receiving.mark == mark) {
+            Some(receiving) => receiving,
+            None => Receiving { mark: mark.clone(), writer: self.snapshots.begin(&mark).await? },
         };
         if receiving.writer.len() == offset && bytes.len() <= SNAPSHOT_CHUNK_BYTES_MAX {
             receiving.writer.append(bytes).await?;
@@ -113,9 +111,10 @@ impl Chunks {
         let written = receiving.writer.len();
         if written >= total {
             receiving.writer.finish().await?;
+            self.receiving.retain(|_, other| other.mark.index > index);
             return Ok(ChunkReport::Received { from, mark, total });
         }
-        self.receiving = Some(receiving);
+        self.receiving.insert(from, receiving);
         Ok(ChunkReport::Written { from, index, offset: written })
     }
 }

@@ -1,6 +1,6 @@
 //! [`Member`]: one simulated node: a real replica and a real applier, on an imagined disk and clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use consensus_api::{
@@ -43,8 +43,8 @@ pub(crate) struct Running<E: Engine> {
     pub(crate) applier: Applier<Ledger>,
     /// Work handed over and not yet done.
     pub(crate) apply: VecDeque<ApplyWork<OpId>>,
-    /// A snapshot coming in.
-    pub(crate) receiving: Option<(SnapshotMark, Vec<u8>)>,
+    /// Snapshots coming in, by sender.
+    pub(crate) receiving: BTreeMap<NodeId, (SnapshotMark, Vec<u8>)>,
     /// The next wake-up that is queued.
     pub(crate) alarm: Time,
 }
@@ -113,8 +113,13 @@ impl<E: Engine> Member<E> {
         };
         let replica =
             Replica::recover(start, self.disk.recover(self.id.0)).map_err(|error| error.to_string())?;
-        self.running =
-            Some(Running { replica, applier, apply: VecDeque::new(), receiving: None, alarm: Time::MAX });
+        self.running = Some(Running {
+            replica,
+            applier,
+            apply: VecDeque::new(),
+            receiving: BTreeMap::new(),
+            alarm: Time::MAX,
+        });
         Ok(())
     }
 

@@ -74,7 +74,7 @@ impl<E: Engine> Simulation<E> {
         let local = member.local(now);
         let Some(running) = &mut member.running else { return };
         let Chunk { mark, total, offset, bytes } = chunk;
-        let (known, mut held) = running.receiving.take().unwrap_or_default();
+        let (known, mut held) = running.receiving.remove(&from).unwrap_or_default();
         if known != mark {
             held = Vec::new();
         }
@@ -88,7 +88,7 @@ impl<E: Engine> Simulation<E> {
             self.count("snapshots received");
         } else {
             let index = mark.index;
-            running.receiving = Some((mark, held));
+            running.receiving.insert(from, (mark, held));
             running.replica.chunk_written(from, index, held_bytes);
         }
     }
