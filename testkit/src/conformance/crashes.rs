@@ -25,7 +25,7 @@ const OPERATIONS_MAX: u64 = 20_000;
 /// # struct MyDisk;
 /// # impl MyDisk { fn new() -> Self { Self } fn power_is_back(&self) {} fn power_fails_at(&self, n: u64) {} }
 /// # struct MyLog;
-/// # impl MyLog { fn on(_: &MyDisk) -> Result<node::MemoryLog, StorageError> { todo!() } }
+/// # impl MyLog { fn on(_: &MyDisk) -> Result<node::MemoryLog, StorageError> { Err(StorageError::Poisoned) } }
 /// # fn in_your_test() {
 /// quorate_testkit::conformance::crashing_log_storage(|| {
 ///     let disk = MyDisk::new();
@@ -67,7 +67,10 @@ where
             Err(_) => (0, false),
         };
         let log = open(None).map_err(|error| {
-            Broken::new(ATOMIC, format!("after a crash in operation {fails_at} the log cannot be opened: {error}"))
+            Broken::new(
+                ATOMIC,
+                format!("after a crash in operation {fails_at} the log cannot be opened: {error}"),
+            )
         })?;
         let found = Driven::attach(log, ATOMIC).and_then(|log| diagnose(&log, &batches, durable));
         found.map_err(|broken| {

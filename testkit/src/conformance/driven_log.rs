@@ -14,8 +14,8 @@ use super::{Broken, require};
 /// How far the numbers of two batches are apart. They need not be neighbours.
 const SEQ_STEP: u64 = 3;
 
-/// How long a log may work at something that is never reported, such as a batch of hints.
-const IN_THE_BACKGROUND: Duration = Duration::from_millis(200);
+/// How long a log may work at hints, which it need not report.
+const FOR_HINTS: Duration = Duration::from_millis(200);
 
 /// Where a log is kept: what opens it, and whether it can be opened twice.
 pub(crate) struct Place<O> {
@@ -67,6 +67,8 @@ pub(crate) struct Driven<S> {
     pub(crate) store: StoreId,
     pub(crate) outline: Outline,
     submitted: WriteSeq,
+    /// The last batch that is more than hints: it must become durable without another.
+    owed: WriteSeq,
     durable: WriteSeq,
 }
 
@@ -74,22 +76,37 @@ impl<S: LogStorage> Driven<S> {
     /// Attaches a log under the suites' identity.
     pub(crate) fn attach(mut log: S, promise: &'static str) -> Result<Self, Broken> {
         let attached = log.attach(&identity());
-        let recovered = attached
-            .map_err(|error| Broken::new(promise, format!("the log cannot be attached: {error}")))?;
+        let recovered =
+            attached.map_err(|error| Broken::new(promise, format!("the log cannot be attached: {error}")))?;
         let (store, outline) = (recovered.store, recovered.outline);
-        Ok(Self { log, promise, store, outline, submitted: WriteSeq(0), durable: WriteSeq(0) })
+        Ok(Self {
+            log,
+            promise,
+            store,
+            outline,
+            submitted: WriteSeq(0),
+            owed: WriteSeq(0),
+            durable: WriteSeq(0),
+        })
     }
 
     /// Hands in a batch.
     pub(crate) fn submit(&mut self, batch: Batch) -> Result<WriteSeq, Broken> {
         self.submitted.0 += SEQ_STEP;
+        if !batch.is_lazy() {
+            self.owed = self.submitted;
+        }
         let submitted = self.log.submit(self.submitted, batch);
         submitted.map_err(|error| Broken::new(self.promise, format!("a batch was refused: {error}")))?;
         Ok(self.submitted)
     }
 
     /// Hands in a batch of these operations, in this order.
-    pub(crate) fn write(&mut self, ops: impl IntoIterator<Item = consensus_api::Op>, model: &mut Model) -> Result<WriteSeq, Broken> {
+    pub(crate) fn write(
+        &mut self,
+        ops: impl IntoIterator<Item = consensus_api::Op>,
+        model: &mut Model,
+    ) -> Result<WriteSeq, Broken> {
         let batch: Batch = ops.into_iter().collect();
         model.apply(&batch);
         self.submit(batch)
@@ -110,24 +127,27 @@ impl<S: LogStorage> Driven<S> {
     fn take_report(&mut self, seq: WriteSeq) -> Result<(), Broken> {
         let (durable, submitted) = (self.durable, self.submitted);
         require(seq >= durable && seq <= submitted, ORDERED, || {
-            format!("{seq:?} was reported durable after {durable:?}, with {submitted:?} the last one submitted")
+            format!(
+                "{seq:?} was reported durable after {durable:?}, with {submitted:?} the last one submitted"
+            )
         })?;
         self.durable = seq;
         Ok(())
     }
 
-    /// Waits until all that was handed in is durable.
+    /// Waits until all that was handed in is durable; save for hints at the end, which may wait for what comes next.
     pub(crate) fn settle(&mut self) -> Result<(), Broken> {
-        while self.durable < self.submitted {
+        while self.durable < self.owed {
             self.next_durable()?;
         }
         Ok(())
     }
 
-    /// Lets the log work for a while, whether it reports anything or not.
-    pub(crate) fn settle_in_the_background(&mut self) -> Result<(), Broken> {
+    /// Waits until all is durable, and a while for hints at the end, whether they are reported or not.
+    pub(crate) fn settle_with_hints(&mut self) -> Result<(), Broken> {
+        self.settle()?;
         while self.durable < self.submitted {
-            match wait_up_to(IN_THE_BACKGROUND, poll_fn(|cx| self.log.poll_durable(cx))) {
+            match wait_up_to(FOR_HINTS, poll_fn(|cx| self.log.poll_durable(cx))) {
                 None => break,
                 Some(Ok(seq)) => self.take_report(seq)?,
                 Some(Err(error)) => return Err(Broken::new(self.promise, error.to_string())),
@@ -163,7 +183,12 @@ impl<S: LogStorage> Driven<S> {
 }
 
 /// Reads in this thread.
-pub(crate) fn read(reader: &impl LogReader, first: u64, end: u64, bytes_max: usize) -> Result<Vec<Entry>, String> {
+pub(crate) fn read(
+    reader: &impl LogReader,
+    first: u64,
+    end: u64,
+    bytes_max: usize,
+) -> Result<Vec<Entry>, String> {
     let read = wait(reader.read(Index(first)..Index(end), bytes_max));
     read.map_err(|what| format!("a read: {what}"))?.map_err(|error| format!("a read failed: {error}"))
 }

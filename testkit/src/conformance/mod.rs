@@ -12,8 +12,10 @@
 //! // The same, with the same closure, for the snapshots beside it: `conformance::snapshot_storage`.
 //!
 //! // One that does not outlive it:
+//! # fn in_your_tests() {
 //! conformance::volatile_log_storage(MemoryLog::new);
 //! conformance::volatile_snapshot_storage(MemoryLog::new);
+//! # }
 //!
 //! // A transport, in whatever runtime it needs: three ends, of the nodes 1, 2 and 3, not attached yet.
 //! # async fn in_your_runtime() {
@@ -33,7 +35,7 @@
 //!
 //! # One function per promise
 //!
-//! Each promise has a function of its name, in [`log_storage`](mod@log_storage),
+//! Each promise has a function of its name, in [`log_storage`](mod@log_storage), [`log_reader`],
 //! [`snapshot_storage`](mod@snapshot_storage) and [`transport`](mod@transport); they return
 //! [`Broken`] instead of panicking. While you write a backend, run the one that you are at.
 //!
@@ -43,7 +45,7 @@
 //! with a model that knows nothing of files. That finds what is never written, or not read back. It does not find a
 //! missing sync: what the process wrote is there as long as the machine runs. If you have a disk that can lose what was
 //! not synced (a simulated one), [`crashing_log_storage`] lets its power fail at every single operation.
-//! Damage to a file ([`LogStorage`](consensus_api::LogStorage) promise 4,
+//! Damage to a file ([`LogStorage`] promise 4,
 //! [`SnapshotStorage`](consensus_api::SnapshotStorage) promise 3) only you know how to do; no suite can.
 //!
 //! The suites need no runtime. They poll with a waker, and wait [ten seconds](waiting::PATIENCE) for what must come:
@@ -51,6 +53,7 @@
 
 mod crashes;
 mod driven_log;
+pub mod log_reader;
 pub mod log_storage;
 mod model;
 pub mod snapshot_storage;
@@ -89,7 +92,11 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 /// Fails unless this holds.
-pub(crate) fn require(holds: bool, promise: &'static str, what: impl FnOnce() -> String) -> Result<(), Broken> {
+pub(crate) fn require(
+    holds: bool,
+    promise: &'static str,
+    what: impl FnOnce() -> String,
+) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken::new(promise, what())) }
 }
 

@@ -77,9 +77,10 @@ impl Model {
     }
 
     fn difference_of_outline(&self, outline: &Outline) -> Option<String> {
-        let runs = outline.runs().iter().flat_map(|run| {
-            (run.first.0..=run.last.0).map(|index| (Index(index), run.generation))
-        });
+        let runs = outline
+            .runs()
+            .iter()
+            .flat_map(|run| (run.first.0..=run.last.0).map(|index| (Index(index), run.generation)));
         // One more than there should be, so that a run of nonsense is not gone through.
         let runs: Vec<_> = runs.take(self.entries.len() + 1).collect();
         let expected: Vec<_> = self.entries.iter().map(|(index, entry)| (*index, entry.generation)).collect();

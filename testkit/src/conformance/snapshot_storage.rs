@@ -3,7 +3,9 @@
 //! Each takes `fresh`, as the functions for the log do: snapshots are kept beside a log and reached through it.
 
 use bytes::Bytes;
-use consensus_api::{LogStorage, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotReader, SnapshotStorage, SnapshotWriter, StorageError};
+use consensus_api::{
+    LogStorage, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotReader, SnapshotStorage, SnapshotWriter, StorageError,
+};
 
 use super::waiting::wait;
 use super::workload::{identity, mark};
@@ -103,7 +105,9 @@ impl<S: LogStorage> Shelf<S> {
         loop {
             let at = from + bytes.len() as u64;
             let part = self.done("read_at", wait(reader.read_at(at, step)))?;
-            require(part.len() <= step, self.promise, || format!("{} bytes were read, {step} asked for", part.len()))?;
+            require(part.len() <= step, self.promise, || {
+                format!("{} bytes were read, {step} asked for", part.len())
+            })?;
             if part.is_empty() {
                 return Ok(bytes);
             }
@@ -119,7 +123,9 @@ impl<S: LogStorage> Shelf<S> {
         let reader = self.newest()?;
         let found = reader.mark().index.0;
         require(*reader.mark() == mark(index, 1), self.promise, || {
-            format!("{when}, the newest is of entry {found}, and should be of {index} with its mark as it was begun")
+            format!(
+                "{when}, the newest is of entry {found}, and should be of {index} with its mark as it was begun"
+            )
         })?;
         let same = self.read(&*reader, 0, SNAPSHOT_CHUNK_BYTES_MAX)? == *bytes;
         require(same && reader.len() == bytes.len() as u64, self.promise, || {
@@ -148,7 +154,8 @@ pub fn all_or_nothing<O: FnMut() -> S, S: LogStorage>(fresh: &mut impl FnMut() -
 }
 
 fn check_all_or_nothing<O: FnMut() -> S, S: LogStorage>(mut open: O, reopens: bool) -> Result<(), Broken> {
-    let (first, second, large) = (contents(1, 5_000), contents(2, 70_000), contents(3, 3 * SNAPSHOT_CHUNK_BYTES_MAX / 2));
+    let (first, second, large) =
+        (contents(1, 5_000), contents(2, 70_000), contents(3, 3 * SNAPSHOT_CHUNK_BYTES_MAX / 2));
     let mut shelf = Shelf::open(open(), ALL_OR_NOTHING)?;
     shelf.expect_none("on a new storage")?;
     let writer = shelf.begin(5, &first)?;
@@ -208,8 +215,11 @@ fn check_newest_wins<O: FnMut() -> S, S: LogStorage>(mut open: O, reopens: bool)
 ///
 /// # Errors
 /// How it is broken.
-pub fn a_reader_stays_whole<O: FnMut() -> S, S: LogStorage>(fresh: &mut impl FnMut() -> O) -> Result<(), Broken> {
-    let shelf = Shelf::open(fresh()(), READER_STAYS_WHOLE)?;
+pub fn a_reader_stays_whole<O: FnMut() -> S, S: LogStorage>(
+    fresh: &mut impl FnMut() -> O,
+) -> Result<(), Broken> {
+    let mut open = fresh();
+    let shelf = Shelf::open(open(), READER_STAYS_WHOLE)?;
     let old = contents(1, 40_000);
     shelf.keep(5, &old)?;
     let reader = shelf.newest()?;
@@ -218,9 +228,11 @@ pub fn a_reader_stays_whole<O: FnMut() -> S, S: LogStorage>(fresh: &mut impl FnM
         shelf.keep(index, &contents(index, 50_000))?;
     }
     let rest = shelf.read(&*reader, begun.len() as u64, 4_096)?;
-    require([&begun[..], &rest[..]].concat() == old && reader.mark().index.0 == 5, READER_STAYS_WHOLE, || {
-        "a reader of the older snapshot read other bytes once newer ones were finished".to_owned()
-    })?;
+    require(
+        [&begun[..], &rest[..]].concat() == old && reader.mark().index.0 == 5,
+        READER_STAYS_WHOLE,
+        || "a reader of the older snapshot read other bytes once newer ones were finished".to_owned(),
+    )?;
     shelf.expect("with a reader of an older one open", 12, &contents(12, 50_000))
 }
 
@@ -229,15 +241,21 @@ pub fn a_reader_stays_whole<O: FnMut() -> S, S: LogStorage>(fresh: &mut impl FnM
 /// # Errors
 /// How it is broken.
 pub fn read_at<O: FnMut() -> S, S: LogStorage>(fresh: &mut impl FnMut() -> O) -> Result<(), Broken> {
-    let shelf = Shelf::open(fresh()(), READ_AT)?;
+    let mut open = fresh();
+    let shelf = Shelf::open(open(), READ_AT)?;
     let bytes = contents(9, 10_007);
     shelf.keep(3, &bytes)?;
     let reader = shelf.newest()?;
-    require(reader.len() == 10_007, READ_AT, || format!("10007 bytes were written, it has {}", reader.len()))?;
+    require(reader.len() == 10_007, READ_AT, || {
+        format!("10007 bytes were written, it has {}", reader.len())
+    })?;
     for (from, step) in [(0, 1_000), (0, 20_000), (4_095, 700), (9_999, 1), (10_006, 5), (10_007, 5)] {
         let read = shelf.read(&*reader, from, step)?;
         require(read == bytes[from as usize..], READ_AT, || {
-            format!("{} bytes were read from {from} on in steps of {step}, and not what stands there", read.len())
+            format!(
+                "{} bytes were read from {from} on in steps of {step}, and not what stands there",
+                read.len()
+            )
         })?;
     }
     Ok(())

@@ -34,11 +34,8 @@ pub(crate) fn entry(index: u64, round: u64, bytes: usize) -> Entry {
 }
 
 fn placed(kind: EntryKind, count: u32, index: u64, round: u64, body: Bytes) -> Entry {
-    let proposal = ProposalId {
-        node: NodeId(round % 3 + 1),
-        incarnation: Incarnation(round),
-        sequence: index,
-    };
+    let proposal =
+        ProposalId { node: NodeId(round % 3 + 1), incarnation: Incarnation(round), sequence: index };
     let mut entry = Entry::new(kind, count, proposal, LogTime::ZERO, body);
     entry.generation = generation(round);
     entry.index = Index(index);
@@ -112,7 +109,8 @@ impl Generator {
 
     /// A snapshot of what is there, and often the compaction that follows.
     fn snapshot(&mut self) -> Vec<Op> {
-        let there: Vec<_> = self.model.entries.values().map(|entry| (entry.index, entry.generation)).collect();
+        let there: Vec<_> =
+            self.model.entries.values().map(|entry| (entry.index, entry.generation)).collect();
         let Some((upto, generation)) = self.random.pick(&there).copied() else { return Vec::new() };
         let snapshot = SnapshotMark { index: upto, generation, ..mark(0, 0) };
         let mut ops = vec![Op::SnapshotMark(snapshot)];
