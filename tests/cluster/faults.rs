@@ -12,10 +12,9 @@ use quorate::{
     Simple, SimpleLog, StorageError,
 };
 
-use crate::ledger::{FATAL, Ledger, SLOW, in_memory, leader, member, number, options};
+use crate::ledger::{FATAL, Ledger, SLOW, in_memory, leader, member, number};
 
 pub(crate) async fn a_slow_state_machine_causes_no_election<E: Engine>() {
-    // The default timing: with less, a busy test machine may hold a leader up for long enough.
     let nodes = in_memory::<E>(&Options::default());
     let leader = leader(&nodes).await;
     let before = leader.status().generation;
@@ -27,7 +26,7 @@ pub(crate) async fn a_slow_state_machine_causes_no_election<E: Engine>() {
 }
 
 pub(crate) async fn a_panicking_state_machine_stops_its_node_with_the_cause<E: Engine>() {
-    let nodes = in_memory::<E>(&options());
+    let nodes = in_memory::<E>(&Options::default());
     let leader = leader(&nodes).await;
     let answer = leader.propose(number(FATAL)).await;
     assert!(matches!(answer, Err(Error::OutcomeUnknown { .. })), "{answer:?}");
@@ -39,7 +38,7 @@ pub(crate) async fn a_panicking_state_machine_stops_its_node_with_the_cause<E: E
 }
 
 pub(crate) async fn a_panicking_read_fails_alone<E: Engine>() {
-    let nodes = in_memory::<E>(&options());
+    let nodes = in_memory::<E>(&Options::default());
     nodes[0].propose(number(1)).await.unwrap();
     let answer = nodes[0].read(|ledger| assert!(ledger.0.is_empty(), "on purpose")).await;
     assert!(matches!(answer, Err(Error::Refused { .. })), "{answer:?}");
@@ -92,8 +91,9 @@ impl SimpleLog for Fickle {
 fn fickle<E: Engine>() -> (Vec<Node<Ledger>>, Vec<Fickle>) {
     let network = LocalNetwork::new();
     let logs = [(); 3].map(|()| Fickle::default()).to_vec();
-    let start =
-        |(id, log): (u64, &Fickle)| member::<E, _>(&network, id, Simple::new(log.clone()), &options());
+    let start = |(id, log): (u64, &Fickle)| {
+        member::<E, _>(&network, id, Simple::new(log.clone()), &Options::default())
+    };
     ((1..).zip(&logs).map(start).collect(), logs)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate::{
     Applied, Engine, FileLog, LocalNetwork, LogStorage, MemoryLog, Node, Options, StateMachine, Tcp,
-    TcpListener, Timing, snapshot_with_serde,
+    TcpListener, snapshot_with_serde,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -36,26 +36,13 @@ impl StateMachine for Ledger {
     snapshot_with_serde!();
 }
 
-/// Runs a test on an engine, within a runtime and a minute; says which engine.
+/// Runs a test on an engine, within a runtime and three minutes; says which engine.
 pub(crate) fn on_engine<E: Engine>(test: impl Future<Output = ()>) {
     println!("engine {}", E::NAME);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        timeout(Duration::from_secs(60), test).await.expect("the test ends within a minute");
+        timeout(Duration::from_secs(180), test).await.expect("the test ends within three minutes");
     });
-}
-
-/// Options with short elections, so that tests are quick.
-pub(crate) fn options() -> Options {
-    Options {
-        timing: Timing {
-            heartbeat: Duration::from_millis(30),
-            election_timeout_min: Duration::from_millis(300),
-            election_timeout_max: Duration::from_millis(600),
-        },
-        request_deadline: Duration::from_secs(3),
-        ..Options::default()
-    }
 }
 
 /// A write of a number.

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use quorate::{CompactionPolicy, Engine, FileLog, LocalNetwork, LogStorage, Node, Options, StartError};
 
-use crate::ledger::{Ledger, OnDisk, number, options};
+use crate::ledger::{Ledger, OnDisk, number};
 
 pub(crate) async fn a_restarted_cluster_holds_all_that_was_acknowledged<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
-    let mut cluster = OnDisk::start::<E>(dir.path(), &options()).await;
+    let mut cluster = OnDisk::start::<E>(dir.path(), &Options::default()).await;
     for round in 0..3 {
         for id in 1..=3 {
             cluster.node(id).propose(number(round * 3 + id)).await.unwrap();
         }
         cluster.stop_all().await;
         for id in 1..=3 {
-            cluster.restart::<E>(dir.path(), id, &options()).await;
+            cluster.restart::<E>(dir.path(), id, &Options::default()).await;
         }
         for id in 1..=3 {
             let all: Vec<u64> = (1..=round * 3 + 3).collect();
@@ -26,13 +26,13 @@ pub(crate) async fn a_restarted_cluster_holds_all_that_was_acknowledged<E: Engin
 
 pub(crate) async fn a_node_that_was_away_catches_up<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
-    let mut cluster = OnDisk::start::<E>(dir.path(), &options()).await;
+    let mut cluster = OnDisk::start::<E>(dir.path(), &Options::default()).await;
     cluster.node(1).propose(number(1)).await.unwrap();
     cluster.stop(3).await;
     for count in 2..=300 {
         cluster.node(1).propose((count, vec![7; 5000])).await.unwrap();
     }
-    cluster.restart::<E>(dir.path(), 3, &options()).await;
+    cluster.restart::<E>(dir.path(), 3, &Options::default()).await;
     assert_eq!(cluster.node(3).read(|ledger| ledger.0.len()).await, Ok(300));
     assert_eq!(cluster.node(3).status().snapshot.0, 0, "a short absence needs no snapshot");
 }
@@ -41,7 +41,7 @@ pub(crate) async fn a_node_that_was_away_catches_up<E: Engine>() {
 fn eager() -> Options {
     let compaction =
         CompactionPolicy { snapshot_every_entries: 50, keep_bytes: 1000, ..CompactionPolicy::default() };
-    Options { compaction, ..options() }
+    Options { compaction, ..Options::default() }
 }
 
 pub(crate) async fn a_node_that_was_away_too_long_gets_a_snapshot<E: Engine>() {
@@ -105,7 +105,6 @@ pub(crate) async fn other_members_than_the_log_says_are_reported<E: Engine>() {
             .storage(FileLog::open(dir.path().join("1")).unwrap())
             .transport(LocalNetwork::new().transport(1))
             .engine::<E>()
-            .options(options())
             .start()
             .unwrap()
     };
@@ -126,7 +125,6 @@ pub(crate) async fn another_nodes_log_is_refused<E: Engine>() {
             .storage(FileLog::open(dir.path())?)
             .transport(LocalNetwork::new().transport(id))
             .engine::<E>()
-            .options(options())
             .start()
     };
     let node = start("ledger", 1).unwrap();

@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures::future::{join_all, select_all};
 use quorate::{Engine, Error, LocalNetwork, MemoryLog, Node, Options};
 
-use crate::ledger::{Ledger, in_memory, leader, number, options};
+use crate::ledger::{Ledger, in_memory, leader, number};
 
 pub(crate) async fn every_node_takes_writes<E: Engine>() {
-    let nodes = in_memory::<E>(&options());
+    let nodes = in_memory::<E>(&Options::default());
     for (count, node) in (1..).zip(&nodes) {
         assert_eq!(node.propose(number(count)).await, Ok(count));
     }
@@ -18,7 +18,7 @@ pub(crate) async fn every_node_takes_writes<E: Engine>() {
 }
 
 pub(crate) async fn writes_of_one_handle_keep_their_order<E: Engine>() {
-    let nodes = in_memory::<E>(&options());
+    let nodes = in_memory::<E>(&Options::default());
     for node in &nodes {
         let before = node.read(|ledger| ledger.0.len() as u64).await.unwrap();
         let writes: Vec<_> = (0..1000).map(|count| node.propose(number(count))).collect();
@@ -28,7 +28,7 @@ pub(crate) async fn writes_of_one_handle_keep_their_order<E: Engine>() {
 }
 
 pub(crate) async fn dropping_the_future_does_not_take_the_write_back<E: Engine>() {
-    let nodes = in_memory::<E>(&options());
+    let nodes = in_memory::<E>(&Options::default());
     leader(&nodes).await;
     for node in &nodes {
         drop(node.propose(number(7)));
@@ -40,7 +40,7 @@ pub(crate) async fn dropping_the_future_does_not_take_the_write_back<E: Engine>(
 }
 
 pub(crate) async fn a_command_over_the_limit_is_refused_and_did_not_happen<E: Engine>() {
-    let small = Options { command_bytes_max: 100, ..options() };
+    let small = Options { command_bytes_max: 100, ..Options::default() };
     let nodes = in_memory::<E>(&small);
     let refused = nodes[1].propose((1, vec![0; 200])).await.unwrap_err();
     assert!(matches!(refused, Error::TooLarge { bytes: 203, bytes_max: 100 }), "{refused:?}");
@@ -49,7 +49,7 @@ pub(crate) async fn a_command_over_the_limit_is_refused_and_did_not_happen<E: En
 }
 
 pub(crate) async fn a_full_budget_is_busy_and_waiting_gets_through<E: Engine>() {
-    let small = Options { request_bytes_max: 4000, command_bytes_max: 2000, ..options() };
+    let small = Options { request_bytes_max: 4000, command_bytes_max: 2000, ..Options::default() };
     let nodes = in_memory::<E>(&small);
     let node = &nodes[0];
     let writes: Vec<_> = (0..50).map(|count| node.propose((count, vec![0; 1000]))).collect();
@@ -60,7 +60,7 @@ pub(crate) async fn a_full_budget_is_busy_and_waiting_gets_through<E: Engine>() 
 }
 
 pub(crate) async fn without_a_majority_nothing_is_acknowledged<E: Engine>() {
-    let [a, b, c] = in_memory::<E>(&options());
+    let [a, b, c] = in_memory::<E>(&Options::default());
     a.propose(number(1)).await.unwrap();
     b.shutdown().await;
     c.shutdown().await;
@@ -72,7 +72,7 @@ pub(crate) async fn without_a_majority_nothing_is_acknowledged<E: Engine>() {
 }
 
 pub(crate) async fn shutting_down_answers_everyone<E: Engine>() {
-    let nodes = in_memory::<E>(&options());
+    let nodes = in_memory::<E>(&Options::default());
     let node = leader(&nodes).await;
     let writes: Vec<_> = (0..100).map(|count| node.propose(number(count))).collect();
     node.shutdown().await;
@@ -92,7 +92,6 @@ pub(crate) async fn one_node_is_a_cluster<E: Engine>() {
         .storage(MemoryLog::new())
         .transport(LocalNetwork::new().transport(9))
         .engine::<E>()
-        .options(options())
         .start()
         .unwrap();
     assert_eq!(alone.propose(number(5)).await, Ok(1));
