@@ -21,3 +21,8 @@ fn in_one_process() {
 fn over_tcp_in_files_and_after_a_restart() {
     assert_eq!(last_line("counter_tcp"), "after a restart node 3 reads 42");
 }
+
+#[test]
+fn on_a_storage_of_ones_own() {
+    assert_eq!(last_line("custom_storage"), "42");
+}

@@ -41,12 +41,12 @@
 //!
 //! # What reopening proves, and what not
 //!
-//! [`log_storage`](fn@log_storage) drops the log and opens it again after every prefix of a generated sequence of batches, and compares it
-//! with a model that knows nothing of files. That finds what is never written, or not read back. It does not find a
-//! missing sync: what the process wrote is there as long as the machine runs. If you have a disk that can lose what was
-//! not synced (a simulated one), [`crashing_log_storage`] lets its power fail at every single operation.
-//! Damage to a file ([`LogStorage`] promise 4,
-//! [`SnapshotStorage`](consensus_api::SnapshotStorage) promise 3) only you know how to do; no suite can.
+//! [`log_storage`](fn@log_storage) drops the log and opens it again after every prefix of a generated sequence of
+//! batches, and compares it with a model that knows nothing of files. That finds what is never written, or not read
+//! back. It does not find a missing sync: what the process wrote is there as long as the machine runs. If you have a
+//! disk that can lose what was not synced (a simulated one), [`crashing_log_storage`] lets its power fail at every
+//! single operation. Damage to a file ([`LogStorage`] promise 4, [`SnapshotStorage`](consensus_api::SnapshotStorage)
+//! promise 3) only you know how to do; no suite can.
 //!
 //! The suites need no runtime. They poll with a waker, and wait [ten seconds](waiting::PATIENCE) for what must come:
 //! a backend that forgets to wake its owner fails them too.
