@@ -11,6 +11,8 @@ use quorate::{
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use crate::ports::free_ports;
+
 /// Appends numbers; a few of them do more.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger(pub Vec<u64>);
@@ -83,8 +85,8 @@ pub(crate) struct OnDisk {
 impl OnDisk {
     pub(crate) async fn start<E: Engine>(dir: &Path, options: &Options) -> Self {
         let mut listeners = Vec::new();
-        for _ in 0..3 {
-            listeners.push(Tcp::listen("127.0.0.1:0").await.unwrap());
+        for port in free_ports::<3>() {
+            listeners.push(Tcp::listen(format!("127.0.0.1:{port}")).await.unwrap());
         }
         let addresses = listeners.iter().map(|listener| listener.local_addr().to_string());
         let peers: Vec<_> = (1..).zip(addresses).collect();

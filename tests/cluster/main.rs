@@ -4,6 +4,8 @@
 
 mod faults;
 mod ledger;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod reads;
 mod restarts;
 mod writes;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::processes::{Cluster, MEMBERS, PATIENCE, free_ports, wait_for};
+use crate::ports::free_ports;
+use crate::processes::{Cluster, MEMBERS, PATIENCE, wait_for};
 
 /// A server of the original, if it is installed. Ends with the test.
 struct Original {

@@ -6,6 +6,8 @@ mod clients;
 mod crashes;
 mod differential;
 mod kills;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod processes;
 mod program;
 mod refusals;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 use redis::{Client, Connection, RedisResult};
 use tempfile::TempDir;
 
+use crate::ports::free_ports;
 use crate::program::kv;
 
 /// The ids of the members.
@@ -202,12 +202,6 @@ pub(crate) fn wait_for<A>(what: &str, mut attempt: impl FnMut() -> Option<A>) ->
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         sleep(Duration::from_millis(20));
     }
-}
-
-/// Ports that nobody listens on, all different.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("a port has a number").port())
 }
 
 /// What a process says on its standard error from now on, until it ends.

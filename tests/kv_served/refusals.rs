@@ -2,7 +2,8 @@
 
 use std::process::Stdio;
 
-use crate::processes::{Cluster, free_ports, rest_of, run_to_end, wait_for};
+use crate::ports::free_ports;
+use crate::processes::{Cluster, rest_of, run_to_end, wait_for};
 
 /// What it said on its way out; it must not have gone well.
 fn refused(command: &mut std::process::Command) -> String {
