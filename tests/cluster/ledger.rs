@@ -125,6 +125,12 @@ impl OnDisk {
         }
     }
 
+    /// The leader's id, and a follower's.
+    pub(crate) async fn leader_and_follower(&self) -> (u64, u64) {
+        let leader = self.node(1).leader().await.unwrap().0;
+        (leader, leader % 3 + 1)
+    }
+
     pub(crate) fn node(&self, id: u64) -> &Node<Ledger> {
         self.nodes[id as usize - 1].as_ref().expect("the node runs")
     }

@@ -28,13 +28,14 @@ pub(crate) async fn a_node_that_was_away_catches_up<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = OnDisk::start::<E>(dir.path(), &Options::default()).await;
     cluster.node(1).propose(number(1)).await.unwrap();
-    cluster.stop(3).await;
+    let (leader, away) = cluster.leader_and_follower().await;
+    cluster.stop(away).await;
     for count in 2..=300 {
-        cluster.node(1).propose((count, vec![7; 5000])).await.unwrap();
+        cluster.node(leader).propose((count, vec![7; 5000])).await.unwrap();
     }
-    cluster.restart::<E>(dir.path(), 3, &Options::default()).await;
-    assert_eq!(cluster.node(3).read(|ledger| ledger.0.len()).await, Ok(300));
-    assert_eq!(cluster.node(3).status().snapshot.0, 0, "a short absence needs no snapshot");
+    cluster.restart::<E>(dir.path(), away, &Options::default()).await;
+    assert_eq!(cluster.node(away).read(|ledger| ledger.0.len()).await, Ok(300));
+    assert_eq!(cluster.node(away).status().snapshot.0, 0, "a short absence needs no snapshot");
 }
 
 /// Snapshots after every 50 entries, and hardly any log behind them.
@@ -48,26 +49,28 @@ pub(crate) async fn a_node_that_was_away_too_long_gets_a_snapshot<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = OnDisk::start::<E>(dir.path(), &eager()).await;
     cluster.node(1).propose(number(0)).await.unwrap();
-    cluster.stop(2).await;
+    let (leader, away) = cluster.leader_and_follower().await;
+    cluster.stop(away).await;
     for count in 1..=400 {
-        cluster.node(1).propose((count, vec![7; 3000])).await.unwrap();
+        cluster.node(leader).propose((count, vec![7; 3000])).await.unwrap();
     }
-    while cluster.node(1).status().snapshot.0 < 300 || cluster.node(3).status().snapshot.0 < 300 {
+    let covered = |id| cluster.node(id).status().snapshot.0;
+    while (1..=3).filter(|id| *id != away).any(|id| covered(id) < 300) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    cluster.restart::<E>(dir.path(), 2, &eager()).await;
-    assert_eq!(cluster.node(2).read(|ledger| ledger.0.len()).await, Ok(401));
-    while cluster.node(2).status().snapshot.0 < 300 {
+    cluster.restart::<E>(dir.path(), away, &eager()).await;
+    assert_eq!(cluster.node(away).read(|ledger| ledger.0.len()).await, Ok(401));
+    while cluster.node(away).status().snapshot.0 < 300 {
         tokio::time::sleep(Duration::from_millis(5)).await; // the status follows a moment later
     }
-    cluster.node(2).propose(number(401)).await.unwrap();
+    cluster.node(away).propose(number(401)).await.unwrap();
     // What came as a snapshot is there after a restart too.
     cluster.stop_all().await;
     for id in 1..=3 {
         cluster.restart::<E>(dir.path(), id, &eager()).await;
     }
     let all: Vec<u64> = (0..=401).collect();
-    assert_eq!(cluster.node(2).read(|ledger| ledger.0.clone()).await, Ok(all));
+    assert_eq!(cluster.node(away).read(|ledger| ledger.0.clone()).await, Ok(all));
 }
 
 pub(crate) async fn the_log_is_trimmed_behind_snapshots<E: Engine>() {
