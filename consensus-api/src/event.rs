@@ -27,6 +27,9 @@ pub enum Event<'a, M> {
     Propose(Entry),
     /// Find an index such that whoever has applied up to it sees every write that was acknowledged before now.
     Read(ReadId),
+    /// As [`Read`](Self::Read), but may be answered from a lease: a span of time in which, by a stated bound on the drift
+    /// of clocks, nobody else can lead. An engine without a valid lease treats it as a read. Answered like one.
+    LeaseRead(ReadId),
     /// Make this the membership, by whatever steps it takes. Answered like a proposal.
     ChangeMembership {
         /// The name of the request.

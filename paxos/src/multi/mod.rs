@@ -120,7 +120,7 @@ impl Engine for MultiPaxos {
         match event {
             Event::Message { from, message, entries } => self.on_message(from, message, entries, effects),
             Event::Propose(entry) => self.on_propose(entry, effects),
-            Event::Read(id) => self.on_read(id, effects),
+            Event::Read(id) | Event::LeaseRead(id) => self.on_read(id, effects),
             Event::ChangeMembership { proposal, .. } => refuse(proposal, "a change of membership", effects),
             Event::TransferLeadership { proposal, .. } => {
                 refuse(proposal, "a transfer of leadership", effects);

@@ -1,6 +1,6 @@
 //! Linearizable reads by read index.
 
-use consensus_api::{Refusal, Role};
+use consensus_api::{Event, ReadId, Refusal, Role};
 use quorate_paxos::Body;
 
 use crate::cluster::{Cluster, Packet, is_accept, timing};
@@ -28,6 +28,20 @@ fn a_read_is_answered_once_a_quorum_has_answered_after_it_began() {
     cluster.settle_without(&[3]);
     assert_eq!(cluster.answer(1, 1), Some(Ok(2)));
     cluster.read(2, 2);
+    assert_eq!(cluster.answer(2, 2), Some(Err(Refusal::NotLeader)));
+}
+
+#[test]
+fn without_a_lease_a_lease_read_is_a_read() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose(1);
+    cluster.settle();
+    cluster.step(1, Event::LeaseRead(ReadId(1)));
+    assert_eq!(cluster.answer(1, 1), None, "a quorum has yet to confirm");
+    cluster.settle();
+    assert_eq!(cluster.answer(1, 1), Some(Ok(2)));
+    cluster.step(2, Event::LeaseRead(ReadId(2)));
     assert_eq!(cluster.answer(2, 2), Some(Err(Refusal::NotLeader)));
 }
 

@@ -25,6 +25,18 @@ fn a_leader_answers_a_read_after_one_round_and_without_the_disk() {
 }
 
 #[test]
+fn without_a_lease_a_lease_read_is_a_read() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.lease_read(1, 1);
+    assert_eq!(cluster.answer(1, 1), None, "a quorum has yet to confirm");
+    cluster.settle();
+    assert_eq!(cluster.answer(1, 1), Some(Ok(1)));
+    cluster.lease_read(2, 2);
+    assert_eq!(cluster.answer(2, 2), Some(Err(Refusal::NotLeader)));
+}
+
+#[test]
 fn a_follower_refuses_reads() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);

@@ -38,6 +38,10 @@ impl Cluster {
         self.step(id, Event::Read(ReadId(read)));
     }
 
+    pub(crate) fn lease_read(&mut self, id: u64, read: u64) {
+        self.step(id, Event::LeaseRead(ReadId(read)));
+    }
+
     /// What became of a read at this member.
     pub(crate) fn answer(&self, id: u64, read: u64) -> Option<Result<u64, Refusal>> {
         let answers = &self.member(id).reads;
