@@ -1,6 +1,6 @@
 //! [`LocalNetwork`]: frames between nodes of one process.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -12,8 +12,8 @@ pub struct LocalNetwork {
     mailboxes: Arc<Mutex<BTreeMap<NodeId, Arc<Mailbox>>>>,
 }
 
-/// Bytes that wait in one node's mailbox; more are refused.
-const MAILBOX_BYTES_MAX: usize = 64 << 20;
+/// Bytes that wait in one lane of a node's mailbox; more are refused.
+const LANE_BYTES_MAX: usize = 64 << 20;
 /// The largest frame.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
@@ -27,9 +27,11 @@ impl LocalNetwork {
     pub fn transport(&self, node: impl Into<NodeId>) -> LocalTransport {
         LocalTransport {
             node: node.into(),
+            us: None,
             network: self.clone(),
             inbox: Arc::default(),
             peers: BTreeMap::new(),
+            refused: BTreeSet::new(),
         }
     }
 }
@@ -38,10 +40,13 @@ impl LocalNetwork {
 #[derive(Debug)]
 pub struct LocalTransport {
     node: NodeId,
+    us: Option<Identity>,
     network: LocalNetwork,
     inbox: Arc<Mailbox>,
     /// Mailboxes looked up before; a closed one is looked up again.
     peers: BTreeMap<NodeId, Arc<Mailbox>>,
+    /// Those who refused us, and whose refusal was told.
+    refused: BTreeSet<NodeId>,
 }
 
 #[derive(Debug, Default)]
@@ -49,11 +54,64 @@ struct Mailbox(Mutex<Mail>);
 
 #[derive(Debug, Default)]
 struct Mail {
-    lanes: [VecDeque<(NodeId, Frame)>; 3],
-    bytes: usize,
+    lanes: [LaneMail; 3],
+    /// Refusals to tell.
+    refusals: VecDeque<(NodeId, String)>,
     owner: Option<Identity>,
     closed: bool,
     waker: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct LaneMail {
+    frames: VecDeque<(NodeId, Frame)>,
+    bytes: usize,
+}
+
+impl LaneMail {
+    fn push(&mut self, from: NodeId, frame: Frame) -> Result<(), SendError> {
+        if self.bytes + frame.len() > LANE_BYTES_MAX {
+            return Err(SendError::Full);
+        }
+        self.bytes += frame.len();
+        self.frames.push_back((from, frame));
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<Arrival> {
+        let (from, frame) = self.frames.pop_front()?;
+        self.bytes -= frame.len();
+        Some(Arrival::Frame { from, frame })
+    }
+}
+
+impl Mail {
+    fn next(&mut self) -> Option<Arrival> {
+        if let Some((peer, reason)) = self.refusals.pop_front() {
+            return Some(Arrival::Refused { peer: Some(peer), reason });
+        }
+        self.lanes.iter_mut().find_map(LaneMail::pop)
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Why these two do not belong together, if they do not.
+fn refusal(us: &Identity, peer: &Identity) -> Option<String> {
+    let (node, what, theirs, ours) = if us.cluster != peer.cluster {
+        (peer.node, "cluster", peer.cluster.to_string(), us.cluster.to_string())
+    } else if us.engine != peer.engine {
+        (peer.node, "engine", peer.engine.to_string(), us.engine.to_string())
+    } else {
+        return None;
+    };
+    Some(format!(
+        "node {node} is of {what} {theirs}, this node of {what} {ours}; give both the same, or a network of their own"
+    ))
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,6 +128,15 @@ impl LocalTransport {
         }
         self.peers.get(&node)
     }
+
+    /// Tells this node that a peer does not take its frames: once, until the peer is met as one of ours.
+    fn tell_refusal(&mut self, peer: NodeId, reason: String) {
+        if self.refused.insert(peer) {
+            let mut mail = lock(&self.inbox.0);
+            mail.refusals.push_back((peer, reason));
+            mail.wake();
+        }
+    }
 }
 
 impl Transport for LocalTransport {
@@ -78,6 +145,7 @@ impl Transport for LocalTransport {
             let problem = format!("this transport was made for node {}, not {}", self.node, identity.node);
             return Err(TransportError(problem));
         }
+        self.us = Some(identity.clone());
         lock(&self.inbox.0).owner = Some(identity.clone());
         if let Some(old) = lock(&self.network.mailboxes).insert(self.node, self.inbox.clone()) {
             lock(&old.0).closed = true;
@@ -90,35 +158,30 @@ impl Transport for LocalTransport {
             return Err(SendError::TooLarge);
         }
         let from = self.node;
-        let sender = lock(&self.inbox.0).owner.clone();
-        let Some(mailbox) = self.peer(to) else { return Err(SendError::UnknownPeer) };
+        let mailbox = self.peer(to).cloned();
+        let (Some(mailbox), Some(us)) = (mailbox, &self.us) else { return Err(SendError::UnknownPeer) };
         let mut mail = lock(&mailbox.0);
-        let known = |owner: &Identity| {
-            sender.as_ref().is_some_and(|it| it.cluster == owner.cluster && it.engine == owner.engine)
-        };
-        if mail.closed || !mail.owner.as_ref().is_some_and(known) {
+        let Some(owner) = mail.owner.as_ref().filter(|_| !mail.closed) else { return Ok(()) };
+        if let Some(reason) = refusal(us, owner) {
+            // Never two locks at once: the other may be sending to us.
+            drop(mail);
+            self.tell_refusal(to, reason);
             return Ok(());
         }
-        if mail.bytes + frame.len() > MAILBOX_BYTES_MAX {
-            return Err(SendError::Full);
-        }
-        mail.bytes += frame.len();
-        mail.lanes[lane as usize].push_back((from, frame));
-        if let Some(waker) = mail.waker.take() {
-            waker.wake();
-        }
+        mail.lanes[lane as usize].push(from, frame)?;
+        mail.wake();
+        drop(mail);
+        self.refused.remove(&to);
         Ok(())
     }
 
     fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Arrival> {
         let mut mail = lock(&self.inbox.0);
-        let next = mail.lanes.iter_mut().find_map(VecDeque::pop_front);
-        let Some((from, frame)) = next else {
+        let Some(next) = mail.next() else {
             mail.waker = Some(cx.waker().clone());
             return Poll::Pending;
         };
-        mail.bytes -= frame.len();
-        Poll::Ready(Arrival::Frame { from, frame })
+        Poll::Ready(next)
     }
 
     fn frame_bytes_max(&self) -> usize {
@@ -174,11 +237,19 @@ mod tests {
     }
 
     #[test]
-    fn another_cluster_hears_nothing_and_a_restarted_node_is_found_again() {
+    fn another_cluster_is_refused_once_and_a_restarted_node_is_found_again() {
         let network = LocalNetwork::new();
         let (mut a, mut stranger) = (attached(&network, 1, "x"), attached(&network, 2, "y"));
         a.send(NodeId(2), Lane::Data, frame("1")).unwrap();
+        a.send(NodeId(2), Lane::Data, frame("1")).unwrap();
         assert!(arrivals(&mut stranger).is_empty());
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Arrival::Refused { peer, reason }) = a.poll_arrival(&mut cx) else {
+            panic!("nobody was told")
+        };
+        assert_eq!(peer, Some(NodeId(2)));
+        assert!(reason.contains("cluster y") && reason.contains("cluster x"), "{reason}");
+        assert!(a.poll_arrival(&mut cx).is_pending(), "it was told twice");
         let mut b = attached(&network, 2, "x");
         a.send(NodeId(2), Lane::Data, frame("2")).unwrap();
         assert_eq!(arrivals(&mut b), ["2"]);

@@ -91,10 +91,12 @@ impl Contents {
     fn apply(&mut self, op: Op) {
         self.outline.replay(&op);
         match op {
-            Op::Put(entry) => drop(self.entries.insert(entry.index, entry)),
+            Op::Put(entry) if entry.index > self.outline.compacted => {
+                self.entries.insert(entry.index, entry);
+            }
             Op::TruncateFrom(from) => drop(self.entries.split_off(&from)),
             Op::Compact { upto, .. } => self.entries = self.entries.split_off(&upto.next()),
-            Op::HardState(_) | Op::SnapshotMark(_) | Op::Watermark(_) => {}
+            Op::Put(_) | Op::HardState(_) | Op::SnapshotMark(_) | Op::Watermark(_) => {}
         }
     }
 }

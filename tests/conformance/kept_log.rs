@@ -55,6 +55,8 @@ pub(crate) struct Disk {
     /// How many operations are left until the power fails.
     pub(crate) power: Option<u64>,
     pub(crate) shelf: Shelf,
+    /// Compacted entries that came back.
+    resurrected: Vec<Entry>,
 }
 
 impl Disk {
@@ -103,7 +105,9 @@ impl KeptLog {
         let loses = self.flaw == Flaw::LosesHints && batch.is_lazy();
         for op in batch.into_ops() {
             match op {
-                Op::Put(entry) if entry.index <= self.compacted && self.flaw != Flaw::Resurrects => {}
+                Op::Put(entry) if entry.index <= self.compacted && self.flaw == Flaw::Resurrects => {
+                    lock(&self.disk).resurrected.push(entry);
+                }
                 Op::Put(entry) if self.flaw == Flaw::AppendsOnly => {
                     ops.extend([Op::TruncateFrom(entry.index), Op::Put(entry)]);
                 }
@@ -213,7 +217,7 @@ impl LogStorage for KeptLog {
     }
 
     fn reader(&self) -> KeptReader {
-        KeptReader { memory: self.memory.reader(), flaw: self.flaw }
+        KeptReader { disk: self.disk.clone(), memory: self.memory.reader(), flaw: self.flaw }
     }
 
     fn snapshots(&self) -> Box<dyn SnapshotStorage> {
@@ -224,6 +228,7 @@ impl LogStorage for KeptLog {
 /// Reads a [`KeptLog`].
 #[derive(Clone)]
 pub(crate) struct KeptReader {
+    disk: SharedDisk,
     memory: MemoryReader,
     flaw: Flaw,
 }
@@ -232,7 +237,9 @@ pub(crate) struct KeptReader {
 impl LogReader for KeptReader {
     async fn read(&self, range: Range<Index>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
         let unlimited = self.flaw == Flaw::ReadsTooMuch;
-        let mut entries = self.memory.read(range, if unlimited { usize::MAX } else { bytes_max }).await?;
+        let mut entries = lock(&self.disk).resurrected.clone();
+        entries.retain(|entry| range.contains(&entry.index));
+        entries.extend(self.memory.read(range, if unlimited { usize::MAX } else { bytes_max }).await?);
         if self.flaw == Flaw::ReadsNothing
             && entries.first().is_some_and(|entry| entry.record_len() > bytes_max)
         {

@@ -67,6 +67,9 @@ impl Transport for Meddled {
             return Poll::Ready(arrival);
         }
         let arrival = std::task::ready!(self.inner.poll_arrival(cx));
+        if self.flaw == Flaw::RefusesInSilence && matches!(arrival, Arrival::Refused { .. }) {
+            return self.poll_arrival(cx);
+        }
         let Arrival::Frame { mut from, mut frame } = arrival else { return Poll::Ready(arrival) };
         self.arrivals += 1;
         match self.flaw {
