@@ -90,20 +90,20 @@ async fn run_three(options: Options) -> Result<(), String> {
     let peers: Peers = listeners.iter().map(|(id, listener)| (*id, listener.local_addr())).collect();
     let stop = watch::Sender::new(false);
     let mut running = Vec::new();
-    for (id, peer_listener) in listeners {
+    for ((id, peer_listener), port) in listeners.into_iter().zip(options.port..) {
         let member = Member {
             id: id.into(),
             common: options.common.clone(),
             data: options.data.join(format!("node-{id}")),
-            client: format!("127.0.0.1:{}", 6400 + id),
+            client: format!("127.0.0.1:{port}"),
             peer_listener,
             peers: peers.clone(),
         };
         running.push(member.start(stop.clone()).await?);
-        println!("node {id} serves on 127.0.0.1:{}", 6400 + id);
+        println!("node {id} serves on 127.0.0.1:{port}");
     }
     let leader = running[0].node.leader().await.map_err(|error| error.to_string())?;
-    println!("node {leader} leads; try: redis-cli -p 6401 set greeting hello");
+    println!("node {leader} leads; try: redis-cli -p {} set greeting hello", options.port);
     println!("Ctrl-C stops them");
     run_until_stopped(running, stop).await
 }

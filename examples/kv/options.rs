@@ -18,6 +18,9 @@ pub struct Options {
     /// The folder that holds the nodes' folders.
     #[arg(long, default_value = "kv-data", value_name = "DIR")]
     pub data: PathBuf,
+    /// Where clients of the first node connect; those of the others at the two ports after it.
+    #[arg(long, default_value_t = 6401, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65533))]
+    pub port: u16,
     #[command(flatten)]
     pub common: Common,
 }

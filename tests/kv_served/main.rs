@@ -11,3 +11,4 @@ mod ports;
 mod processes;
 mod program;
 mod refusals;
+mod three_nodes;
