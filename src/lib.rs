@@ -65,6 +65,7 @@
 //! * `multi-paxos`: the Multi-Paxos engine. Fixed members so far.
 //! * `tcp` (default): sockets between members.
 //! * `file` (default): logs and snapshots in files.
+//! * `metrics`: counts and levels, for the facade of that name; `docs/metrics.md` lists them.
 //! * `__engine`: set by every engine's feature; not for you.
 //!
 //! # Further

@@ -52,7 +52,8 @@ impl Board {
         if self.stale { self.next } else { Time::MAX }
     }
 
-    pub(crate) fn publish_if_due<E: Engine, P, R>(&mut self, replica: &Replica<E, P, R>, now: Time) {
+    /// Whether the status was put up anew.
+    pub(crate) fn publish_if_due<E: Engine, P, R>(&mut self, replica: &Replica<E, P, R>, now: Time) -> bool {
         let current = Shown {
             standing: replica.standing(),
             applied: replica.applied_index(),
@@ -61,12 +62,15 @@ impl Board {
         };
         let Some(shown) = self.shown.filter(|shown| shown.office() == current.office()) else {
             tell(replica);
-            return self.publish(replica, now, current);
+            self.publish(replica, now, current);
+            return true;
         };
         self.stale = shown != current;
-        if self.stale && (now >= self.next || shown.generation() != current.generation()) {
+        let due = self.stale && (now >= self.next || shown.generation() != current.generation());
+        if due {
             self.publish(replica, now, current);
         }
+        due
     }
 
     fn publish<E: Engine, P, R>(&mut self, replica: &Replica<E, P, R>, now: Time, shown: Shown) {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use consensus_api::{
     Clock, ClusterName, Engine, Identity, Incarnation, LogStorage, Membership, NodeId, SnapshotMark,
@@ -11,7 +10,7 @@ use consensus_api::{
 };
 use futures::stream::FuturesUnordered;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::alarm::Alarm;
 use crate::applier::Applier;
@@ -20,6 +19,7 @@ use crate::board::{Board, status_of};
 use crate::chunks::Chunks;
 use crate::driver::Driver;
 use crate::handle::{Node, Shared};
+use crate::meter::Meter;
 use crate::options::{FRAME_OVERHEAD_BYTES, Options};
 use crate::replica::{Outputs, Replica, Start};
 use crate::system_clock::SystemClock;
@@ -162,6 +162,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             chunk_reports,
             chunks,
             board: Board::new(status),
+            meter: Meter::new(node),
             stopping: None,
             grace: options.request_deadline / 2,
             loads: FuturesUnordered::new(),
@@ -170,15 +171,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             replica,
         };
         runtime.spawn(driver.run());
-        Ok(Node::new(Shared {
-            node,
-            requests,
-            budget: Arc::new(Semaphore::new(options.request_bytes_max)),
-            queueing: AtomicUsize::new(0),
-            request_bytes_max: options.request_bytes_max,
-            command_bytes_max: options.command_bytes_max,
-            status: statuses,
-        }))
+        Ok(Node::new(Shared::new(node, requests, statuses, &options)))
     }
 }
 

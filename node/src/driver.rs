@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Clock, Engine, Entry, Error, LogReader, LogStorage, StateMachine, StorageError, Time, Transport,
+    Arrival, Clock, Engine, Entry, Error, LogReader, LogStorage, StateMachine, StorageError, Time, Transport,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -18,10 +18,12 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::alarm::Alarm;
 use crate::board::{Board, SHUT_DOWN};
 use crate::chunks::{ChunkOrder, ChunkReport};
+use crate::meter::{Meter, Reading};
 use crate::replica::{Load, Outputs, Replica};
 use crate::ticket::{ProposalTicket, ReadTicket};
 use crate::worker::{Feedback, Work, WorkerPort};
@@ -51,6 +53,7 @@ pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
     pub(crate) chunk_reports: UnboundedReceiver<ChunkReport>,
     pub(crate) chunks: JoinHandle<()>,
     pub(crate) board: Board,
+    pub(crate) meter: Meter,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) grace: Duration,
     pub(crate) loads: FuturesUnordered<Loading>,
@@ -73,7 +76,9 @@ const INTAKE_MAX: usize = 1024;
 impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T> {
     /// Runs the node until it stops.
     pub(crate) async fn run(mut self) {
-        std::future::poll_fn(|cx| self.poll(cx)).await;
+        let identity = self.replica.identity();
+        let span = tracing::info_span!("node", id = identity.node.0, cluster = %identity.cluster);
+        std::future::poll_fn(|cx| self.poll(cx)).instrument(span).await;
         let cause = self.replica.stopped().unwrap_or(SHUT_DOWN).to_owned();
         self.requests.close();
         let mut waiting = self.stopping.take().unwrap_or_default().waiting;
@@ -109,7 +114,9 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 return Poll::Ready(());
             }
             let rang = self.alarm.poll(cx, self.replica.deadline().min(self.board.due()));
-            self.board.publish_if_due(&self.replica, now);
+            if self.board.publish_if_due(&self.replica, now) {
+                self.meter.show(&self.reading());
+            }
             if !took && !gave && !rang {
                 return Poll::Pending;
             }
@@ -118,19 +125,36 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         Poll::Pending
     }
 
+    fn reading(&self) -> Reading {
+        Reading {
+            standing: self.replica.standing(),
+            applied: self.replica.applied_index(),
+            snapshot: self.replica.snapshot_index(),
+            cached_bytes: self.replica.cached_bytes(),
+        }
+    }
+
     /// Takes in what has happened. Whether anything has.
     fn take_in(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
         let wall = self.clock.wall();
         let mut took = self.take_requests(now, cx);
         for _ in 0..INTAKE_MAX {
             let Poll::Ready(arrival) = self.transport.poll_arrival(cx) else { break };
+            if let Arrival::Frame { frame, .. } = &arrival {
+                self.meter.received(frame.len());
+            }
             self.replica.arrival(now, wall, arrival);
             took = true;
         }
         while let Poll::Ready(Some(feedback)) = self.feedback.poll_recv(cx) {
             match feedback {
                 Feedback::Applied(index) => self.replica.applied(now, index),
-                Feedback::SnapshotTaken(mark) => self.replica.snapshot_taken(now, mark),
+                Feedback::SnapshotTaken(mark) => {
+                    if mark.is_ok() {
+                        self.meter.snapshot_taken();
+                    }
+                    self.replica.snapshot_taken(now, mark);
+                }
                 Feedback::Failed(failure) => self.replica.stop(failure.0),
             }
             took = true;
@@ -139,6 +163,26 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             self.replica.loaded(now, &load, entries);
             took = true;
         }
+        took |= self.take_chunk_reports(now, cx);
+        while let Poll::Ready(durable) = self.log.poll_durable(cx) {
+            took = true;
+            match durable {
+                Ok(seq) => {
+                    self.meter.write_ended(now);
+                    self.replica.durable(now, seq);
+                }
+                Err(error) => {
+                    self.replica.stop(format!("the log could not be written: {error}"));
+                    break;
+                }
+            }
+        }
+        took
+    }
+
+    /// Takes in how snapshots on their way are doing.
+    fn take_chunk_reports(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
+        let mut took = false;
         while let Poll::Ready(Some(report)) = self.chunk_reports.poll_recv(cx) {
             match report {
                 ChunkReport::Read { to, chunk } => self.replica.chunk_read(now, to, chunk),
@@ -146,6 +190,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                     self.replica.chunk_written(from, index, offset);
                 }
                 ChunkReport::Received { from, mark, total } => {
+                    self.meter.snapshot_received();
                     self.replica.snapshot_received(now, from, mark, total);
                 }
                 ChunkReport::Failed { cause } => {
@@ -154,16 +199,6 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 }
             }
             took = true;
-        }
-        while let Poll::Ready(durable) = self.log.poll_durable(cx) {
-            took = true;
-            match durable {
-                Ok(seq) => self.replica.durable(now, seq),
-                Err(error) => {
-                    self.replica.stop(format!("the log could not be written: {error}"));
-                    break;
-                }
-            }
         }
         took
     }
@@ -182,8 +217,14 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         };
         for request in incoming.drain(..) {
             match request {
-                Request::Propose { command, ticket } => self.replica.propose(now, command, ticket),
-                Request::Read(ticket) => self.replica.read(now, ticket),
+                Request::Propose { command, ticket } => {
+                    self.meter.proposed(command.len());
+                    self.replica.propose(now, command, ticket);
+                }
+                Request::Read(ticket) => {
+                    self.meter.read();
+                    self.replica.read(now, ticket);
+                }
                 Request::Stop(done) => {
                     let deadline = now + self.grace;
                     let stopping = self.stopping.get_or_insert(Stopping { deadline, waiting: Vec::new() });
@@ -202,6 +243,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         let mut gave = false;
         if let Some((seq, batch)) = out.write.take() {
             gave = true;
+            self.meter.write_began(now);
             if let Err(error) = self.log.submit(seq, batch) {
                 self.replica.stop(format!("the log could not be written: {error}"));
             }
@@ -209,6 +251,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         let mut blocked = None;
         for frame in out.frames.drain(..) {
             gave = true;
+            let (lane, bytes) = (frame.lane, frame.frame.len());
             // Behind a forwarded proposal that was not sent none is: they keep their order.
             let sent = match blocked.filter(|_| frame.forwards.is_some()) {
                 Some(error) => Err(error),
@@ -216,7 +259,10 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             };
             if let Err(error) = sent {
                 blocked = blocked.or(frame.forwards.map(|_| error));
+                self.meter.dropped();
                 self.replica.not_sent(now, frame.to, frame.forwards, error);
+            } else {
+                self.meter.sent(lane, bytes);
             }
         }
         if !out.apply.is_empty() {
@@ -227,8 +273,14 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             gave = true;
             self.hand_over(Work::Read(std::mem::take(&mut out.reads)));
         }
-        out.failed.drain(..).for_each(|(ticket, error)| ticket.answer(Err(error)));
-        out.failed_reads.drain(..).for_each(|(ticket, error)| ticket.finish(Err(error)));
+        for (ticket, error) in out.failed.drain(..) {
+            self.meter.failed(&error);
+            ticket.answer(Err(error));
+        }
+        for (ticket, error) in out.failed_reads.drain(..) {
+            self.meter.failed(&error);
+            ticket.finish(Err(error));
+        }
         for load in out.loads.drain(..) {
             gave = true;
             let reader = self.reader.clone();

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::builder::{Builder, NoStorage, NoTransport};
 use crate::driver::Request;
+use crate::options::Options;
 use crate::replica::NODE_STOPPED;
 use crate::status::Status;
 use crate::ticket::{ProposalTicket, ReadFn, ReadTicket};
@@ -27,13 +28,32 @@ pub struct Node<S: StateMachine, D = ()> {
 }
 
 pub(crate) struct Shared<S: StateMachine> {
-    pub(crate) node: NodeId,
-    pub(crate) requests: mpsc::UnboundedSender<Request<S>>,
-    pub(crate) budget: Arc<Semaphore>,
-    pub(crate) queueing: AtomicUsize,
-    pub(crate) request_bytes_max: usize,
-    pub(crate) command_bytes_max: usize,
-    pub(crate) status: watch::Receiver<Status>,
+    node: NodeId,
+    requests: mpsc::UnboundedSender<Request<S>>,
+    budget: Arc<Semaphore>,
+    queueing: AtomicUsize,
+    request_bytes_max: usize,
+    command_bytes_max: usize,
+    status: watch::Receiver<Status>,
+}
+
+impl<S: StateMachine> Shared<S> {
+    pub(crate) fn new(
+        node: NodeId,
+        requests: mpsc::UnboundedSender<Request<S>>,
+        status: watch::Receiver<Status>,
+        options: &Options,
+    ) -> Self {
+        Self {
+            node,
+            requests,
+            budget: Arc::new(Semaphore::new(options.request_bytes_max)),
+            queueing: AtomicUsize::new(0),
+            request_bytes_max: options.request_bytes_max,
+            command_bytes_max: options.command_bytes_max,
+            status,
+        }
+    }
 }
 
 /// What a read counts for in the budget of requests, in bytes.

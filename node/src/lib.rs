@@ -49,6 +49,7 @@ mod envelope;
 mod handle;
 mod local_network;
 mod memory_log;
+mod meter;
 mod options;
 mod replica;
 mod status;
