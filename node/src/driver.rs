@@ -24,6 +24,7 @@ use crate::alarm::Alarm;
 use crate::board::{Board, SHUT_DOWN};
 use crate::chunks::{ChunkOrder, ChunkReport};
 use crate::meter::{Meter, Reading};
+use crate::read_level::ReadLevel;
 use crate::replica::{Load, Outputs, Replica};
 use crate::ticket::{ProposalTicket, ReadTicket};
 use crate::worker::{Feedback, Work, WorkerPort};
@@ -31,7 +32,7 @@ use crate::worker::{Feedback, Work, WorkerPort};
 /// What a handle asks of its node.
 pub(crate) enum Request<S: StateMachine> {
     Propose { command: Bytes, ticket: ProposalTicket<S::Response> },
-    Read(ReadTicket<S>),
+    Read { level: ReadLevel, ticket: ReadTicket<S> },
     Stop(oneshot::Sender<()>),
 }
 
@@ -86,7 +87,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             let error = Error::Stopped { cause: cause.as_str().into() };
             match request {
                 Request::Propose { ticket, .. } => ticket.answer(Err(error)),
-                Request::Read(ticket) => ticket.finish(Err(error)),
+                Request::Read { ticket, .. } => ticket.finish(Err(error)),
                 Request::Stop(done) => waiting.push(done),
             }
         }
@@ -221,9 +222,9 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                     self.meter.proposed(command.len());
                     self.replica.propose(now, command, ticket);
                 }
-                Request::Read(ticket) => {
+                Request::Read { level, ticket } => {
                     self.meter.read();
-                    self.replica.read(now, ticket);
+                    self.replica.read_at(now, level, ticket);
                 }
                 Request::Stop(done) => {
                     let deadline = now + self.grace;

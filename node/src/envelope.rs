@@ -15,8 +15,8 @@ pub(crate) enum Envelope<M> {
     Forward { generation: Generation },
     /// A forwarded entry was not taken, and never will be.
     ForwardRefused { incarnation: Incarnation, sequence: u64, reason: ForwardRefusal },
-    /// Find a read index for me, in this life.
-    Read { incarnation: Incarnation, id: ReadId },
+    /// Find a read index for me, in this life; out of a lease, if that is said.
+    Read { incarnation: Incarnation, id: ReadId, lease: bool },
     /// The index for that read of that life; `None` when it was refused.
     ReadAnswer { incarnation: Incarnation, id: ReadId, index: Option<Index> },
     /// A piece of a snapshot (in the body), which is `total` bytes long.
@@ -63,10 +63,11 @@ impl<M: Message> Envelope<M> {
                 out.put_u64_le(*sequence);
                 out.put_u8(*reason as u8);
             }
-            Self::Read { incarnation, id } => {
+            Self::Read { incarnation, id, lease } => {
                 out.put_u8(4);
                 out.put_u64_le(incarnation.0);
                 out.put_u64_le(id.0);
+                out.put_u8(u8::from(*lease));
             }
             Self::ReadAnswer { incarnation, id, index } => {
                 out.put_u8(5);
@@ -109,7 +110,8 @@ impl<M: Message> Envelope<M> {
             },
             4 => {
                 let incarnation = Incarnation(from.try_get_u64_le()?);
-                Self::Read { incarnation, id: ReadId(from.try_get_u64_le()?) }
+                let id = ReadId(from.try_get_u64_le()?);
+                Self::Read { incarnation, id, lease: from.try_get_u8()? != 0 }
             }
             5 => {
                 let incarnation = Incarnation(from.try_get_u64_le()?);
@@ -175,7 +177,7 @@ mod tests {
                 sequence: 2,
                 reason: ForwardRefusal::ClockAhead,
             },
-            Envelope::Read { incarnation: Incarnation(8), id: ReadId(3) },
+            Envelope::Read { incarnation: Incarnation(8), id: ReadId(3), lease: true },
             Envelope::ReadAnswer { incarnation: Incarnation(8), id: ReadId(3), index: Some(Index(4)) },
             Envelope::ReadAnswer { incarnation: Incarnation(8), id: ReadId(3), index: None },
             Envelope::Chunk { mark, total: 10, offset: 5 },

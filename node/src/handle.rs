@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::{Error, NodeId, Payload, StateMachine};
+use consensus_api::{Error, Index, NodeId, Payload, StateMachine};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::builder::{Builder, NoStorage, NoTransport};
 use crate::driver::Request;
 use crate::options::Options;
+use crate::read_level::ReadLevel;
 use crate::replica::NODE_STOPPED;
 use crate::status::Status;
-use crate::ticket::{ProposalTicket, ReadFn, ReadTicket};
+use crate::ticket::{ProposalTicket, ReadFn, ReadTicket, Written};
 
 /// A running node. Cheap to clone; the node stops when the last clone is dropped, or at [`shutdown`](Self::shutdown).
 ///
@@ -95,6 +96,19 @@ impl<S: StateMachine, D> Node<S, D> {
         &self,
         command: S::Command,
     ) -> impl Future<Output = Result<S::Response, Error>> + Send + use<S, D> {
+        let written = self.propose_indexed(command);
+        async move { written.await.map(|(_, answer)| answer) }
+    }
+
+    /// As [`propose`](Self::propose), and tells the index at which the command was applied: a read at
+    /// [`ReadLevel::AtLeast`] that index sees the write, on whichever node.
+    ///
+    /// # Errors
+    /// As [`propose`](Self::propose).
+    pub fn propose_indexed(
+        &self,
+        command: S::Command,
+    ) -> impl Future<Output = Result<(Index, S::Response), Error>> + Send + use<S, D> {
         let encoded = self.encode(&command);
         let shared = self.shared.clone();
         let early = encoded.as_ref().ok().and_then(|command| {
@@ -128,7 +142,10 @@ impl<S: StateMachine, D> Node<S, D> {
             let permit = self.shared.try_budget(cost_of(&command)).ok_or(busy)?;
             self.shared.hand_over(command, permit)
         });
-        async move { handed?.await.unwrap_or(Err(Error::OutcomeUnknown { reason: NODE_STOPPED })) }
+        async move {
+            let answered = handed?.await.unwrap_or(Err(Error::OutcomeUnknown { reason: NODE_STOPPED }));
+            answered.map(|(_, answer)| answer)
+        }
     }
 
     /// Reads the state, linearizably: `read` sees every write that was answered, on whichever node, before this call.
@@ -142,6 +159,36 @@ impl<S: StateMachine, D> Node<S, D> {
         A: Send + 'static,
         F: FnOnce(&S) -> A + Send + 'static,
     {
+        self.read_at(ReadLevel::Linearizable, read)
+    }
+
+    /// As [`read`](Self::read), at a level of one's choice.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use consensus_api::{Error, StateMachine};
+    /// # use quorate_node::{Node, ReadLevel};
+    /// # async fn levels<S: StateMachine<Command = u64>>(node: Node<S>, total: fn(&S) -> u64) -> Result<(), Error> {
+    /// let (written_at, _) = node.propose_indexed(5).await?;
+    /// let mine = node.read_at(ReadLevel::AtLeast(written_at), total).await?;
+    /// let recent = node.read_at(ReadLevel::Stale { max_lag: Duration::from_secs(2) }, total).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`read`](Self::read). [`Error::NoLeader`] is also the end of a read at [`ReadLevel::AtLeast`] whose entry did
+    /// not arrive within the request's deadline, and of one at [`ReadLevel::Stale`] on a node whose state may be older
+    /// than asked for and that finds no leader within the longest election timeout.
+    pub fn read_at<A, F>(
+        &self,
+        level: ReadLevel,
+        read: F,
+    ) -> impl Future<Output = Result<A, Error>> + Send + use<S, D, A, F>
+    where
+        A: Send + 'static,
+        F: FnOnce(&S) -> A + Send + 'static,
+    {
         let shared = self.shared.clone();
         let (sender, receiver) = oneshot::channel();
         let read: ReadFn<S> = Box::new(move |state| {
@@ -150,16 +197,17 @@ impl<S: StateMachine, D> Node<S, D> {
                 state.and_then(|state| catch_unwind(AssertUnwindSafe(|| read(state))).map_err(panicked));
             drop(sender.send(answer));
         });
+        let request = move |read, budget| Request::Read { level, ticket: ReadTicket { read, budget } };
         let early = shared.try_budget(READ_BYTES);
         let (handed, late) = match early {
-            Some(budget) => (shared.send(Request::Read(ReadTicket { read, budget })), None),
+            Some(budget) => (shared.send(request(read, budget)), None),
             None => (Ok(()), Some(read)),
         };
         async move {
             handed?;
             if let Some(read) = late {
                 let budget = shared.budget(READ_BYTES).await?;
-                shared.send(Request::Read(ReadTicket { read, budget }))?;
+                shared.send(request(read, budget))?;
             }
             receiver.await.unwrap_or_else(|_| Err(shared.stopped()))
         }
@@ -243,7 +291,7 @@ impl<S: StateMachine> Shared<S> {
         &self,
         command: Bytes,
         budget: OwnedSemaphorePermit,
-    ) -> Result<oneshot::Receiver<Result<S::Response, Error>>, Error> {
+    ) -> Result<oneshot::Receiver<Written<S::Response>>, Error> {
         let (answer, receiver) = oneshot::channel();
         self.send(Request::Propose { command, ticket: ProposalTicket { answer, budget } })?;
         Ok(receiver)

@@ -51,6 +51,7 @@ mod local_network;
 mod memory_log;
 mod meter;
 mod options;
+mod read_level;
 mod replica;
 mod status;
 mod system_clock;
@@ -63,6 +64,7 @@ pub use handle::Node;
 pub use local_network::{LocalNetwork, LocalTransport};
 pub use memory_log::{MemoryLog, MemoryReader};
 pub use options::{ApplyOn, CompactionPolicy, Options};
+pub use read_level::ReadLevel;
 pub use replica::{
     ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs, Replica, Start,
 };

@@ -34,6 +34,19 @@ impl LocalNetwork {
             refused: BTreeSet::new(),
         }
     }
+
+    /// Cuts a node off from all others, also after it restarts: frames to and from it are lost, in silence, until
+    /// [`heal`](Self::heal). For tests.
+    pub fn isolate(&self, node: impl Into<NodeId>) {
+        if let Some(mailbox) = lock(&self.mailboxes).get(&node.into()) {
+            lock(&mailbox.0).isolated = true;
+        }
+    }
+
+    /// Ends every isolation.
+    pub fn heal(&self) {
+        lock(&self.mailboxes).values().for_each(|mailbox| lock(&mailbox.0).isolated = false);
+    }
 }
 
 /// One node's end of a [`LocalNetwork`].
@@ -59,6 +72,7 @@ struct Mail {
     refusals: VecDeque<(NodeId, String)>,
     owner: Option<Identity>,
     closed: bool,
+    isolated: bool,
     waker: Option<Waker>,
 }
 
@@ -148,7 +162,11 @@ impl Transport for LocalTransport {
         self.us = Some(identity.clone());
         lock(&self.inbox.0).owner = Some(identity.clone());
         if let Some(old) = lock(&self.network.mailboxes).insert(self.node, self.inbox.clone()) {
-            lock(&old.0).closed = true;
+            let mut old = lock(&old.0);
+            old.closed = true;
+            let isolated = old.isolated;
+            drop(old);
+            lock(&self.inbox.0).isolated = isolated;
         }
         Ok(())
     }
@@ -158,10 +176,12 @@ impl Transport for LocalTransport {
             return Err(SendError::TooLarge);
         }
         let from = self.node;
+        let isolated = lock(&self.inbox.0).isolated;
         let mailbox = self.peer(to).cloned();
         let (Some(mailbox), Some(us)) = (mailbox, &self.us) else { return Err(SendError::UnknownPeer) };
         let mut mail = lock(&mailbox.0);
-        let Some(owner) = mail.owner.as_ref().filter(|_| !mail.closed) else { return Ok(()) };
+        let reached = !(isolated || mail.isolated || mail.closed);
+        let Some(owner) = mail.owner.as_ref().filter(|_| reached) else { return Ok(()) };
         if let Some(reason) = refusal(us, owner) {
             // Never two locks at once: the other may be sending to us.
             drop(mail);
@@ -254,5 +274,18 @@ mod tests {
         a.send(NodeId(2), Lane::Data, frame("2")).unwrap();
         assert_eq!(arrivals(&mut b), ["2"]);
         assert_eq!(a.send(NodeId(3), Lane::Data, frame("3")), Err(SendError::UnknownPeer));
+    }
+
+    #[test]
+    fn an_isolated_node_neither_hears_nor_is_heard_until_it_is_healed() {
+        let network = LocalNetwork::new();
+        let (mut a, mut b) = (attached(&network, 1, "x"), attached(&network, 2, "x"));
+        network.isolate(2);
+        a.send(NodeId(2), Lane::Data, frame("1")).unwrap();
+        b.send(NodeId(1), Lane::Data, frame("2")).unwrap();
+        network.heal();
+        a.send(NodeId(2), Lane::Data, frame("3")).unwrap();
+        b.send(NodeId(1), Lane::Data, frame("4")).unwrap();
+        assert_eq!((arrivals(&mut a), arrivals(&mut b)), (vec!["4".into()], vec!["3".into()]));
     }
 }

@@ -79,7 +79,7 @@ impl<S: StateMachine> Worker<S> {
                 let mut tickets = tickets.into_iter();
                 self.applier.apply(&entry, |answer| {
                     if let Some(ticket) = tickets.next() {
-                        ticket.answer(Ok(answer));
+                        ticket.answer(Ok((entry.index, answer)));
                     }
                 })
             }

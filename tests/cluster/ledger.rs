@@ -54,8 +54,12 @@ pub(crate) fn number(number: u64) -> (u64, Vec<u8>) {
 
 /// Three nodes in memory.
 pub(crate) fn in_memory<E: Engine>(options: &Options) -> [Node<Ledger>; 3] {
-    let network = LocalNetwork::new();
-    [1, 2, 3].map(|id| member::<E, _>(&network, id, MemoryLog::new(), options))
+    on_network::<E>(&LocalNetwork::new(), options)
+}
+
+/// Three nodes in memory, on a network that can be cut.
+pub(crate) fn on_network<E: Engine>(network: &LocalNetwork, options: &Options) -> [Node<Ledger>; 3] {
+    [1, 2, 3].map(|id| member::<E, _>(network, id, MemoryLog::new(), options))
 }
 
 /// One of three nodes in memory, on a storage of one's own.

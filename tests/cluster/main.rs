@@ -42,6 +42,9 @@ macro_rules! all_chapters {
                 a_read_on_any_node_sees_every_answered_write,
                 without_a_majority_no_read_is_answered,
                 a_read_waits_for_no_write_that_came_after_it,
+                reads_of_every_level_see_what_they_promise,
+                a_read_of_an_entry_that_does_not_come_ends_at_its_deadline,
+                a_node_cut_off_answers_stale_reads_until_its_state_is_too_old,
             }
             faults {
                 a_slow_state_machine_causes_no_election,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Engine, Entry, EntryKind, Error, Event, Frame, Generation, Index, LogTime, NodeId, Role, SnapshotMark,
-    Time, record,
+    Engine, Entry, EntryKind, Error, Event, Frame, Generation, Index, LogTime, NodeId, ReadId, Role,
+    SnapshotMark, Time, record,
 };
 
 use super::outputs::{Chunk, ChunkWrite, LoadPurpose};
@@ -38,9 +38,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                     self.forward_refused(now, sequence, reason);
                 }
             }
-            Envelope::Read { incarnation, id } => {
+            Envelope::Read { incarnation, id, lease } => {
                 let id = self.reads.begin_remote(from, incarnation, id);
-                self.step(now, Event::Read(id));
+                self.step(now, read_event(id, lease));
             }
             Envelope::ReadAnswer { incarnation, id, index } => {
                 // An answer to an earlier life of this node says nothing of a read of this one.
@@ -149,17 +149,18 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
-    /// Asks for the index of all queued reads at once.
+    /// Asks for the index of all queued reads of a kind at once.
     pub(super) fn begin_reads(&mut self, now: Time) {
         let standing = self.engine.standing();
         self.reads.reconsider(now, standing.generation);
         let Some(leader) = standing.leader else { return };
-        let Some(id) = self.reads.begin(now, standing.generation) else { return };
-        if leader == self.identity.node {
-            self.step(now, Event::Read(id));
-        } else {
-            let incarnation = self.identity.incarnation;
-            self.ship(leader, Envelope::Read { incarnation, id }, Bytes::new());
+        while let Some((id, lease)) = self.reads.begin(now, standing.generation) {
+            if leader == self.identity.node {
+                self.step(now, read_event(id, lease));
+            } else {
+                let incarnation = self.identity.incarnation;
+                self.ship(leader, Envelope::Read { incarnation, id, lease }, Bytes::new());
+            }
         }
     }
 
@@ -264,4 +265,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             }
         }
     }
+}
+
+fn read_event<M>(id: ReadId, lease: bool) -> Event<'static, M> {
+    if lease { Event::LeaseRead(id) } else { Event::Read(id) }
 }

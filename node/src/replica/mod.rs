@@ -8,6 +8,7 @@ mod arrivals;
 mod durability;
 mod effects;
 mod feeding;
+mod freshness;
 mod outputs;
 mod proposals;
 mod reads;
@@ -35,6 +36,7 @@ use self::transfers::Transfers;
 use crate::cache::Cache;
 use crate::envelope::Envelope;
 use crate::options::Options;
+use crate::read_level::ReadLevel;
 
 /// One member of a cluster, as a synchronous state machine. See the top of this file.
 ///
@@ -90,7 +92,12 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// Takes a linearizable read.
     pub fn read(&mut self, now: Time, ticket: R) {
-        self.reads.push(now, ticket);
+        self.read_at(now, ReadLevel::Linearizable, ticket);
+    }
+
+    /// Takes a read of this level.
+    pub fn read_at(&mut self, now: Time, level: ReadLevel, ticket: R) {
+        self.reads.push(now, level, ticket, &mut self.out.reads);
     }
 
     /// Everything written up to that number is durable.

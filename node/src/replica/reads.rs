@@ -1,6 +1,6 @@
-//! [`Reads`]: linearizable reads that wait for their index, and then for the state machine to get there.
+//! [`Reads`]: reads that wait for their index, and then for the state machine to get there.
 //!
-//! All reads queued at one moment share one round: one question to the leader, one confirmation by a quorum. (Ongaro's
+//! A linearizable read asks the leader for its index. All such reads queued at one moment share one round: one question to the leader, one confirmation by a quorum. (Ongaro's
 //! thesis, section 6.4.) A read has no effect, so a round that got lost is simply asked again.
 
 use std::collections::BTreeMap;
@@ -8,15 +8,24 @@ use std::time::Duration;
 
 use consensus_api::{Error, Generation, Incarnation, Index, NodeId, ReadId, Time};
 
+use super::freshness::Freshness;
 use super::waiting_list::WaitingList;
+use crate::read_level::ReadLevel;
 
 /// The reads of one node, and those that others asked it for.
 #[derive(Debug)]
 pub(super) struct Reads<R> {
     deadline: Duration,
+    /// How long a read that may be stale waits for a leader, when the node's state is too old.
+    stale_deadline: Duration,
     retry_after: Duration,
     next_id: u64,
     queue: Vec<Queued<R>>,
+    /// Reads that a lease may answer.
+    leased: Vec<Queued<R>>,
+    /// A round is wanted for the sake of freshness alone.
+    refresh: bool,
+    freshness: Freshness,
     rounds: WaitingList<ReadId, Round<R>>,
     /// Reads whose index is known.
     answered: BTreeMap<Index, Vec<Queued<R>>>,
@@ -28,13 +37,14 @@ pub(super) struct Reads<R> {
 #[derive(Debug)]
 struct Queued<R> {
     ticket: R,
+    asked: Time,
     deadline: Time,
 }
 
 #[derive(Debug)]
 enum Round<R> {
-    /// Ours, asked of the leader of that generation.
-    Local { reads: Vec<Queued<R>>, generation: Generation, retry_at: Time },
+    /// Ours, asked of the leader of that generation. There may be no reads in it: then it is for freshness.
+    Local { reads: Vec<Queued<R>>, lease: bool, generation: Generation, asked: Time, retry_at: Time },
     /// Another node's, by its life and its own name for the read.
     Remote(Asker),
 }
@@ -43,12 +53,16 @@ enum Round<R> {
 pub(super) type Asker = (NodeId, Incarnation, ReadId);
 
 impl<R> Reads<R> {
-    pub(super) fn new(deadline: Duration, retry_after: Duration) -> Self {
+    pub(super) fn new(deadline: Duration, stale_deadline: Duration, retry_after: Duration) -> Self {
         Self {
             deadline,
+            stale_deadline,
             retry_after,
             next_id: 0,
             queue: Vec::new(),
+            leased: Vec::new(),
+            refresh: false,
+            freshness: Freshness::default(),
             rounds: WaitingList::new(),
             answered: BTreeMap::new(),
             not_before: Time::ZERO,
@@ -56,26 +70,50 @@ impl<R> Reads<R> {
         }
     }
 
-    pub(super) fn push(&mut self, now: Time, ticket: R) {
-        let deadline = now + self.deadline;
-        self.next_expiry = self.next_expiry.min(deadline);
-        self.queue.push(Queued { ticket, deadline });
+    /// Takes a read. One that can be answered at once goes straight to `ready`.
+    pub(super) fn push(&mut self, now: Time, level: ReadLevel, ticket: R, ready: &mut Vec<R>) {
+        let wait = match level {
+            ReadLevel::Stale { max_lag } => {
+                if let Some(age) = self.freshness.age(now).filter(|age| *age <= max_lag) {
+                    self.refresh |= age > max_lag / 2 && !self.is_asking();
+                    return ready.push(ticket);
+                }
+                self.deadline.min(self.stale_deadline)
+            }
+            _ => self.deadline,
+        };
+        let queued = Queued { ticket, asked: now, deadline: now + wait };
+        self.next_expiry = self.next_expiry.min(queued.deadline);
+        match level {
+            ReadLevel::Linearizable | ReadLevel::Stale { .. } => self.queue.push(queued),
+            ReadLevel::Lease => self.leased.push(queued),
+            ReadLevel::AtLeast(index) => self.answered.entry(index).or_default().push(queued),
+        }
+    }
+
+    /// Whether a round is under way that will tell how fresh the state is.
+    fn is_asking(&self) -> bool {
+        self.rounds.values().any(|round| matches!(round, Round::Local { lease: false, .. }))
     }
 
     /// Whether no read of this node waits for anything.
     pub(super) fn is_empty(&self) -> bool {
-        let local = |round: &Round<R>| matches!(round, Round::Local { .. });
-        self.queue.is_empty() && self.answered.is_empty() && !self.rounds.values().any(local)
+        let local = |round: &Round<R>| matches!(round, Round::Local { reads, .. } if !reads.is_empty());
+        let queued = !self.queue.is_empty() || !self.leased.is_empty();
+        !queued && self.answered.is_empty() && !self.rounds.values().any(local)
     }
 
-    /// Begins a round with everything queued, if there is anything and it is time.
-    pub(super) fn begin(&mut self, now: Time, generation: Generation) -> Option<ReadId> {
-        if self.queue.is_empty() || now < self.not_before {
+    /// Begins a round with everything queued, if there is anything and it is time. Says whether a lease may answer it.
+    pub(super) fn begin(&mut self, now: Time, generation: Generation) -> Option<(ReadId, bool)> {
+        let lease = self.queue.is_empty() && !self.refresh;
+        if now < self.not_before || (lease && self.leased.is_empty()) {
             return None;
         }
-        let reads = std::mem::take(&mut self.queue);
+        let reads = if lease { &mut self.leased } else { &mut self.queue };
+        let reads = std::mem::take(reads);
+        self.refresh &= lease;
         let retry_at = now + self.retry_after;
-        Some(self.insert(Round::Local { reads, generation, retry_at }))
+        Some((self.insert(Round::Local { reads, lease, generation, asked: now, retry_at }), lease))
     }
 
     /// Begins a round for another node.
@@ -93,36 +131,45 @@ impl<R> Reads<R> {
     /// The engine ended a round: with its index, or refusing it. If it was another node's, that one is to be told.
     pub(super) fn ended(&mut self, now: Time, id: ReadId, index: Option<Index>) -> Option<Asker> {
         match self.rounds.remove(id)? {
-            Round::Remote(asker) => return Some(asker),
-            Round::Local { reads, .. } => self.end_local(now, reads, index),
+            Round::Remote(asker) => Some(asker),
+            local @ Round::Local { .. } => {
+                self.end_local(now, local, index);
+                None
+            }
         }
-        None
     }
 
     /// The leader answered a round of this node: with its index, or refusing it.
     pub(super) fn answered(&mut self, now: Time, id: ReadId, index: Option<Index>) {
-        let ours = |round: &mut Round<R>| match round {
-            Round::Local { reads, .. } => Some(std::mem::take(reads)),
-            Round::Remote(_) => None,
-        };
-        if let Some(reads) = self.rounds.get_mut(id).and_then(ours) {
-            self.rounds.remove(id);
-            self.end_local(now, reads, index);
+        if self.rounds.get_mut(id).is_some_and(|round| matches!(round, Round::Local { .. }))
+            && let Some(local) = self.rounds.remove(id)
+        {
+            self.end_local(now, local, index);
         }
     }
 
     /// Our own reads wait for the state machine; or, refused, are queued again for a moment later.
-    fn end_local(&mut self, now: Time, reads: Vec<Queued<R>>, index: Option<Index>) {
-        if let Some(index) = index {
-            self.answered.entry(index).or_default().extend(reads);
-        } else {
-            self.queue.extend(reads);
+    fn end_local(&mut self, now: Time, round: Round<R>, index: Option<Index>) {
+        let Round::Local { reads, lease, asked, .. } = round else { return };
+        let Some(index) = index else {
             self.not_before = now + self.retry_after / 16;
+            return self.queue_again(lease, reads);
+        };
+        if !lease {
+            self.freshness.learned(index, asked);
         }
+        if !reads.is_empty() {
+            self.answered.entry(index).or_default().extend(reads);
+        }
+    }
+
+    fn queue_again(&mut self, lease: bool, reads: Vec<Queued<R>>) {
+        if lease { self.leased.extend(reads) } else { self.queue.extend(reads) }
     }
 
     /// Hands out the reads that a state machine which has come this far can answer.
     pub(super) fn ready(&mut self, applied: Index, ready: &mut Vec<R>) {
+        self.freshness.applied(applied);
         while let Some(first) = self.answered.first_entry().filter(|first| *first.key() <= applied) {
             ready.extend(first.remove().into_iter().map(|read| read.ticket));
         }
@@ -138,8 +185,8 @@ impl<R> Reads<R> {
             Round::Remote(_) => false,
         };
         for (_, round) in self.rounds.take_where(stale) {
-            if let Round::Local { reads, .. } = round {
-                self.queue.extend(reads);
+            if let Round::Local { reads, lease, .. } = round {
+                self.queue_again(lease, reads);
             }
         }
     }
@@ -150,7 +197,8 @@ impl<R> Reads<R> {
             Round::Local { retry_at, .. } => Some(*retry_at),
             Round::Remote(_) => None,
         });
-        let paused = (!self.queue.is_empty()).then_some(self.not_before).filter(|at| *at > Time::ZERO);
+        let queued = !self.queue.is_empty() || !self.leased.is_empty();
+        let paused = queued.then_some(self.not_before).filter(|at| *at > Time::ZERO);
         retry.chain(paused).min().unwrap_or(Time::MAX).min(self.next_expiry)
     }
 
@@ -159,14 +207,17 @@ impl<R> Reads<R> {
         if now < self.next_expiry {
             return;
         }
-        let error = Error::NoLeader { waited: self.deadline };
         let mut next = Time::MAX;
         let mut sift = |reads: &mut Vec<Queued<R>>| {
             let late = reads.extract_if(.., |read| read.deadline <= now);
-            failed.extend(late.map(|read| (read.ticket, error.clone())));
+            failed.extend(late.map(|read| {
+                let waited = now.since(read.asked);
+                (read.ticket, Error::NoLeader { waited })
+            }));
             next = reads.iter().map(|read| read.deadline).min().map_or(next, |first| next.min(first));
         };
         sift(&mut self.queue);
+        sift(&mut self.leased);
         self.answered.values_mut().for_each(&mut sift);
         for round in self.rounds.values_mut() {
             if let Round::Local { reads, .. } = round {
@@ -185,7 +236,8 @@ impl<R> Reads<R> {
             Round::Remote(_) => Vec::new(),
         });
         let answered = std::mem::take(&mut self.answered).into_values().flatten();
-        let reads = self.queue.drain(..).chain(answered).chain(rounds);
+        let queued = self.queue.drain(..).chain(self.leased.drain(..));
+        let reads = queued.chain(answered).chain(rounds);
         failed.extend(reads.map(|read| (read.ticket, error.clone())));
     }
 }

@@ -73,7 +73,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             shipping: Shipping::default(),
             feeding: Feeding::new(options.compaction, options.apply_bytes_max, restored),
             proposals: Proposals::new(identity.clone(), options.request_deadline, options.entry_bytes_max),
-            reads: Reads::new(options.request_deadline, retry_after / 2),
+            reads: Reads::new(options.request_deadline, options.timing.election_timeout_max, retry_after / 2),
             transfers: Transfers::new(retry_after * 2),
             forwarded: ForwardedBy::new(),
             led: None,
