@@ -27,6 +27,8 @@ pub enum Command {
     Clear,
     /// A question, answered at its place in the log and by the log's time.
     Query(Query),
+    /// MULTI to EXEC: all of them with nothing between, unless a watched key no longer has the version beside it.
+    Transaction { watched: Vec<(Bytes, Option<u64>)>, commands: Vec<Command> },
 }
 
 /// What SET and its relatives have in common.
@@ -85,6 +87,8 @@ pub enum Query {
     TimeToLive { key: Bytes, unit: Unit },
     /// KEYS: those that match the pattern.
     Keys(Bytes),
+    /// SCAN: those of some more keys that match the pattern.
+    Scan { cursor: u64, pattern: Bytes, count: u64 },
     /// DBSIZE.
     Count,
     /// TYPE.
@@ -106,6 +110,15 @@ pub enum Response {
     Integer(i64),
     Value(Bytes),
     Values(Vec<Option<Bytes>>),
+    /// Some keys, and where the next ones begin.
+    Page {
+        cursor: u64,
+        keys: Vec<Bytes>,
+    },
+    /// What each command of a transaction is answered.
+    Many(Vec<Response>),
+    /// A transaction did not take place: a watched key has changed.
+    Aborted,
     /// The type of a key that is there: everything is a string.
     TypeString,
     /// The type of a key that is not there.
@@ -123,6 +136,8 @@ pub enum Refusal {
     Overflow,
     /// The value would grow beyond the limit.
     TooLong,
+    /// A transaction within a transaction.
+    Nested,
 }
 
 impl Response {

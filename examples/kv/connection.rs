@@ -19,6 +19,7 @@ use crate::pipeline::Pipeline;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::session::{Session, Surroundings};
+use crate::transaction::Transaction;
 
 /// What is read from a socket at once, in bytes.
 const READ_BYTES: usize = 16 << 10;
@@ -31,6 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Connection<A> {
     stream: TcpStream,
     session: Session,
+    transaction: Transaction,
     limits: Limits,
     pipeline: Pipeline,
     parser: Parser,
@@ -59,6 +61,7 @@ impl<A: Fn() -> Surroundings> Connection<A> {
         Self {
             stream,
             session: Session::new(id),
+            transaction: Transaction::default(),
             limits,
             pipeline,
             parser: Parser::new(limits.request_bytes_max),
@@ -120,9 +123,10 @@ impl<A: Fn() -> Surroundings> Connection<A> {
         match self.parser.next(&mut self.input, &mut self.words) {
             Ok(true) => {
                 let request = Request::read(&self.words, &self.limits);
+                let bytes = self.words.iter().map(Bytes::len).sum();
                 // Lets go of the input, so that its memory can take what comes next.
                 self.words.clear();
-                Some(request)
+                Some(self.transaction.take_up(request, bytes, &self.limits))
             }
             Ok(false) => None,
             Err(error) => {

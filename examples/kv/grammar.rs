@@ -10,6 +10,7 @@ use crate::integer;
 use crate::limits::Limits;
 use crate::reply::Reply;
 use crate::request::{Request, wrong_arity};
+use crate::transaction::Boundary;
 
 type Read = Result<Request, Reply>;
 
@@ -43,6 +44,52 @@ pub fn time_to_live_millis(words: &[Bytes], limits: &Limits) -> Read {
 
 pub fn keys(words: &[Bytes], limits: &Limits) -> Read {
     Ok(Request::Query(Query::Keys(key(&words[1], limits)?)))
+}
+
+/// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]
+pub fn scan(words: &[Bytes], limits: &Limits) -> Read {
+    const COUNT_MAX: u64 = 10_000;
+    let invalid = Reply::Error("ERR invalid cursor".into());
+    let cursor = std::str::from_utf8(&words[1]).ok().and_then(|word| word.parse().ok()).ok_or(invalid)?;
+    let (mut pattern, mut count) = (Bytes::from_static(b"*"), 10);
+    let mut options = words[2..].iter();
+    while let Some(option) = options.next() {
+        let value = options.next().ok_or(Reply::SYNTAX_ERROR)?;
+        match option.to_ascii_lowercase().as_slice() {
+            b"match" => pattern = key(value, limits)?,
+            b"count" => {
+                let asked = u64::try_from(number(value)?).ok().filter(|count| *count > 0);
+                count = asked.ok_or(Reply::SYNTAX_ERROR)?.min(COUNT_MAX);
+            }
+            // Everything is a string. Of other types there are no keys.
+            b"type" if value.eq_ignore_ascii_case(b"string") => {}
+            b"type" => {
+                return Ok(Request::Answered(Reply::Array(vec![Reply::text("0"), Reply::Array(vec![])])));
+            }
+            _ => return Err(Reply::SYNTAX_ERROR),
+        }
+    }
+    Ok(Request::Query(Query::Scan { cursor, pattern, count }))
+}
+
+pub fn multi(_: &[Bytes], _: &Limits) -> Read {
+    Ok(Request::Boundary(Boundary::Multi))
+}
+
+pub fn exec(_: &[Bytes], _: &Limits) -> Read {
+    Ok(Request::Boundary(Boundary::Exec))
+}
+
+pub fn discard(_: &[Bytes], _: &Limits) -> Read {
+    Ok(Request::Boundary(Boundary::Discard))
+}
+
+pub fn watch(words: &[Bytes], limits: &Limits) -> Read {
+    Ok(Request::Boundary(Boundary::Watch(keys_of(&words[1..], limits)?)))
+}
+
+pub fn unwatch(_: &[Bytes], _: &Limits) -> Read {
+    Ok(Request::Boundary(Boundary::Unwatch))
 }
 
 pub fn count(_: &[Bytes], _: &Limits) -> Read {

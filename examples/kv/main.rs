@@ -39,6 +39,7 @@ mod glob;
 mod grammar;
 mod inline;
 mod integer;
+mod keyspace;
 mod limits;
 mod member;
 mod options;
@@ -50,6 +51,7 @@ mod server;
 mod session;
 mod snapshot;
 mod store;
+mod transaction;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

@@ -8,6 +8,8 @@
 //! * **Queries on their own make a burst:** one linearizable read answers all of them, from one state. While a burst is
 //!   under way, what follows is held back: a query might otherwise see a change that was sent after it.
 //!
+//! * **A watch is a read of versions,** which has to see everything that was sent before it, and waits for that.
+//!
 //! Answers leave in the order of the commands, whichever is ready first.
 
 use std::collections::VecDeque;
@@ -17,13 +19,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quorate::{Error, LogTime, Node};
 
 use crate::command::{Command, Query, Response};
 use crate::reply::{Protocol, Reply};
 use crate::request::Request;
 use crate::store::{Store, Undecided};
+use crate::transaction::{Boundary, Queue, framed};
 
 /// What is under way on one connection.
 pub struct Pipeline {
@@ -33,12 +36,23 @@ pub struct Pipeline {
     /// How many of the slots are proposals.
     proposals: usize,
     burst: Burst,
+    /// The keys that the next transaction depends on, with their versions.
+    watched: Vec<Watched>,
 }
+
+/// For a transaction: what of its answer is known already.
+type Frame = Option<Vec<Option<Reply>>>;
+
+/// Keys that one connection may watch.
+const WATCHED_MAX: usize = 1024;
+
+/// A key and its version when it was first watched.
+type Watched = (Bytes, Option<u64>);
 
 /// The place of one command in the order of answers.
 enum Slot {
     Answered(Reply),
-    Proposed(Awaited<Response>),
+    Proposed(Awaited<Response>, Frame),
 }
 
 /// Queries to be answered by one read.
@@ -49,6 +63,8 @@ enum Burst {
         count: usize,
         read: Awaited<Outcome>,
     },
+    /// A WATCH, which is no burst but stands where one would.
+    Watching(Awaited<Vec<Watched>>),
 }
 
 /// All queries of a burst answered; or all of them handed back, because the log's time has to decide.
@@ -58,7 +74,13 @@ type Awaited<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 impl Pipeline {
     pub fn new(node: Node<Store>) -> Self {
-        Self { node, slots: VecDeque::new(), proposals: 0, burst: Burst::Gathering(Vec::new()) }
+        Self {
+            node,
+            slots: VecDeque::new(),
+            proposals: 0,
+            burst: Burst::Gathering(Vec::new()),
+            watched: Vec::new(),
+        }
     }
 
     /// How many commands are under way.
@@ -66,6 +88,7 @@ impl Pipeline {
         let burst = match &self.burst {
             Burst::Gathering(queries) => queries.len(),
             Burst::Reading { count, .. } => *count,
+            Burst::Watching(_) => 1,
         };
         self.slots.len() + burst
     }
@@ -78,10 +101,24 @@ impl Pipeline {
     pub fn offer(&mut self, cx: &mut Context<'_>, request: Request) -> Result<(), Request> {
         let Burst::Gathering(burst) = &mut self.burst else { return Err(request) };
         match request {
-            Request::Query(query) if self.proposals > 0 => self.propose(cx, Command::Query(query)),
+            Request::Query(query) if self.proposals > 0 => self.propose(cx, Command::Query(query), None),
             Request::Query(query) => burst.push(query),
-            Request::Command(command) if burst.is_empty() => self.propose(cx, command),
-            Request::Answered(reply) if burst.is_empty() => self.slots.push_back(Slot::Answered(reply)),
+            Request::Command(command) if burst.is_empty() => self.propose(cx, command, None),
+            Request::Answered(reply) | Request::Rejected(reply) if burst.is_empty() => {
+                self.slots.push_back(Slot::Answered(reply));
+            }
+            Request::Boundary(Boundary::Watch(keys)) if burst.is_empty() && self.slots.is_empty() => {
+                self.burst = Burst::Watching(Box::pin(self.node.read(move |store| versions(store, keys))));
+            }
+            Request::Boundary(Boundary::Unwatch) if burst.is_empty() => {
+                self.watched.clear();
+                self.slots.push_back(Slot::Answered(Reply::OK));
+            }
+            Request::Abandon(reply) if burst.is_empty() => {
+                self.watched.clear();
+                self.slots.push_back(Slot::Answered(reply));
+            }
+            Request::Execute(queue) if burst.is_empty() => self.execute(cx, queue),
             held_back => return Err(held_back),
         }
         Ok(())
@@ -113,16 +150,20 @@ impl Pipeline {
             ready!(self.poll_burst(cx));
         }
         let Some(first) = self.slots.front_mut() else { return Poll::Pending };
-        if let Slot::Proposed(answer) = first {
-            *first = Slot::Answered(reply_to(ready!(answer.as_mut().poll(cx))));
-            self.proposals -= 1;
-        }
+        let Slot::Proposed(answer, frame) = first else { return Poll::Ready(()) };
+        let reply = reply_to(ready!(answer.as_mut().poll(cx)), frame.take());
+        *first = Slot::Answered(reply);
+        self.proposals -= 1;
         Poll::Ready(())
     }
 
     /// Ready with the answers to the burst in their slots; or with proposals there, if it is left to the log.
     fn poll_burst(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Burst::Reading { count, read } = &mut self.burst else { return Poll::Pending };
+        let (count, read) = match &mut self.burst {
+            Burst::Gathering(_) => return Poll::Pending,
+            Burst::Watching(_) => return self.poll_watch(cx),
+            Burst::Reading { count, read } => (count, read),
+        };
         let (count, outcome) = (*count, ready!(read.as_mut().poll(cx)));
         self.burst = Burst::Gathering(Vec::new());
         match outcome {
@@ -131,7 +172,7 @@ impl Pipeline {
             }
             Ok(Err(undecided)) => {
                 for query in undecided {
-                    self.propose(cx, Command::Query(query));
+                    self.propose(cx, Command::Query(query), None);
                 }
             }
             Err(error) => {
@@ -141,22 +182,60 @@ impl Pipeline {
         Poll::Ready(())
     }
 
+    /// Ready once it is known which versions the watched keys have.
+    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Burst::Watching(read) = &mut self.burst else { return Poll::Pending };
+        let reply = match ready!(read.as_mut().poll(cx)) {
+            Ok(versions) if self.watched.len() + versions.len() > WATCHED_MAX => {
+                Reply::error(format!("ERR at most {WATCHED_MAX} keys can be watched"))
+            }
+            Ok(versions) => {
+                // A key that is watched already keeps its older version.
+                for (key, version) in versions {
+                    if self.watched.iter().all(|(watched, _)| *watched != key) {
+                        self.watched.push((key, version));
+                    }
+                }
+                Reply::OK
+            }
+            Err(error) => error.into(),
+        };
+        self.burst = Burst::Gathering(Vec::new());
+        self.slots.push_back(Slot::Answered(reply));
+        Poll::Ready(())
+    }
+
+    /// Proposes a transaction as one command.
+    fn execute(&mut self, cx: &mut Context<'_>, queue: Queue) {
+        let Queue { commands, frame, .. } = queue;
+        let watched = take(&mut self.watched);
+        self.propose(cx, Command::Transaction { watched, commands }, Some(frame));
+    }
+
     /// Hands a command over to the node. That is done by the call; if the node has no room at the moment, by the first
     /// poll. So the order of commands is the order of proposals.
-    fn propose(&mut self, cx: &mut Context<'_>, command: Command) {
+    fn propose(&mut self, cx: &mut Context<'_>, command: Command, frame: Frame) {
         let mut answer: Awaited<Response> = Box::pin(self.node.propose(command));
         self.slots.push_back(match answer.as_mut().poll(cx) {
-            Poll::Ready(result) => Slot::Answered(reply_to(result)),
+            Poll::Ready(result) => Slot::Answered(reply_to(result, frame)),
             Poll::Pending => {
                 self.proposals += 1;
-                Slot::Proposed(answer)
+                Slot::Proposed(answer, frame)
             }
         });
     }
 }
 
-fn reply_to(result: Result<Response, Error>) -> Reply {
-    result.map_or_else(Reply::from, Reply::from)
+fn reply_to(result: Result<Response, Error>, frame: Frame) -> Reply {
+    match (result, frame) {
+        (Ok(response), Some(frame)) => framed(frame, response),
+        (result, _) => result.map_or_else(Reply::from, Reply::from),
+    }
+}
+
+fn versions(store: &Store, keys: Vec<Bytes>) -> Vec<Watched> {
+    let version = |key: Bytes| (store.version(&key), key);
+    keys.into_iter().map(version).map(|(version, key)| (key, version)).collect()
 }
 
 /// Answers a burst from one state, or hands all of it back.

@@ -17,6 +17,8 @@ pub enum Reply {
     Integer(i64),
     Bulk(Bytes),
     Nil,
+    /// Where an array was expected.
+    NilArray,
     Array(Vec<Reply>),
     /// Keys and values. In RESP2 a flat array.
     Map(Vec<(Reply, Reply)>),
@@ -66,7 +68,8 @@ impl Reply {
                 out.put_slice(b"\r\n");
             }
             Self::Nil if protocol == Protocol::Resp2 => out.put_slice(b"$-1\r\n"),
-            Self::Nil => out.put_slice(b"_\r\n"),
+            Self::NilArray if protocol == Protocol::Resp2 => out.put_slice(b"*-1\r\n"),
+            Self::Nil | Self::NilArray => out.put_slice(b"_\r\n"),
             Self::Array(replies) => {
                 head(out, b'*', replies.len());
                 for reply in replies {
@@ -121,6 +124,12 @@ impl From<Response> for Reply {
             Response::Values(values) => {
                 Self::Array(values.into_iter().map(|value| value.map_or(Self::Nil, Self::Bulk)).collect())
             }
+            Response::Page { cursor, keys } => {
+                let keys = Self::Array(keys.into_iter().map(Self::Bulk).collect());
+                Self::Array(vec![Self::text(cursor.to_string()), keys])
+            }
+            Response::Many(responses) => Self::Array(responses.into_iter().map(Self::from).collect()),
+            Response::Aborted => Self::NilArray,
             Response::TypeString => Self::Simple("string"),
             Response::TypeNone => Self::Simple("none"),
             Response::Refused(Refusal::NotAnInteger) => Self::NOT_AN_INTEGER,
@@ -128,6 +137,7 @@ impl From<Response> for Reply {
                 Self::Error("ERR increment or decrement would overflow".into())
             }
             Response::Refused(Refusal::TooLong) => Self::TOO_LONG,
+            Response::Refused(Refusal::Nested) => Self::Error("ERR MULTI calls can not be nested".into()),
         }
     }
 }

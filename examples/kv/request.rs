@@ -6,6 +6,7 @@ use crate::command::{Command, Query};
 use crate::grammar;
 use crate::limits::Limits;
 use crate::reply::Reply;
+use crate::transaction::{Boundary, Queue};
 
 /// What is to be done about a client's command.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +19,14 @@ pub enum Request {
     Command(Command),
     /// It concerns the connection or the node, so the [`Session`](crate::session::Session) sees to it.
     Session(Vec<Bytes>),
+    /// It begins, ends or guards a transaction.
+    Boundary(Boundary),
+    /// Carry out a transaction.
+    Execute(Queue),
+    /// There will be no transaction, and this is the answer.
+    Abandon(Reply),
+    /// No such command, or not with so many words; this is the answer.
+    Rejected(Reply),
 }
 
 /// A command that this server knows.
@@ -84,6 +93,12 @@ pub const TABLE: &[Entry] = &[
     entry("pttl", 2, Flag::ReadOnly, ONE_KEY, grammar::time_to_live_millis),
     entry("persist", 2, Flag::Write, ONE_KEY, grammar::persist),
     entry("keys", 2, Flag::ReadOnly, NO_KEYS, grammar::keys),
+    entry("scan", -2, Flag::ReadOnly, NO_KEYS, grammar::scan),
+    entry("multi", 1, Flag::Fast, NO_KEYS, grammar::multi),
+    entry("exec", 1, Flag::Write, NO_KEYS, grammar::exec),
+    entry("discard", 1, Flag::Fast, NO_KEYS, grammar::discard),
+    entry("watch", -2, Flag::Fast, ALL_KEYS, grammar::watch),
+    entry("unwatch", 1, Flag::Fast, NO_KEYS, grammar::unwatch),
     entry("dbsize", 1, Flag::ReadOnly, NO_KEYS, grammar::count),
     entry("type", 2, Flag::ReadOnly, ONE_KEY, grammar::kind),
     entry("flushall", -1, Flag::Write, NO_KEYS, grammar::clear),
@@ -106,12 +121,12 @@ impl Request {
     /// Reads a client's words. What is wrong with them is answered at once.
     pub fn read(words: &[Bytes], limits: &Limits) -> Self {
         let Some((name, arguments)) = words.split_first() else {
-            return Self::Answered(unknown(b"", &[]));
+            return Self::Rejected(unknown(b"", &[]));
         };
-        let Some(entry) = find(name) else { return Self::Answered(unknown(name, arguments)) };
+        let Some(entry) = find(name) else { return Self::Rejected(unknown(name, arguments)) };
         let count = i64::try_from(words.len()).unwrap_or(i64::MAX);
         if count != entry.arity && (entry.arity > 0 || count < -entry.arity) {
-            return Self::Answered(wrong_arity(entry.name));
+            return Self::Rejected(wrong_arity(entry.name));
         }
         (entry.read)(words, limits).unwrap_or_else(Self::Answered)
     }

@@ -1,18 +1,20 @@
 //! [`StoreSnapshot`]: the store at one moment, and its byte form.
 //!
 //! ```text
-//! "KV01"  time: u64  count: u64  count x ( end: u64 (0 = none)  key_len: u32  value_len: u32  key  value )
+//! "KV02"  time: u64  changes: u64  count: u64
+//! count x ( end: u64 (0 = none)  version: u64  key_len: u32  value_len: u32  key  value )
 //! ```
-//! Integers are little-endian, keys in no order. The node puts a checksum around it.
+//! Integers are little-endian, keys in the order of [`Keyspace`](crate::keyspace::Keyspace). The node puts a checksum around it.
 
 use std::io::{self, BufRead, Read, Write};
 
 use bytes::Bytes;
 use quorate::{Failure, LogTime, Snapshot};
 
+use crate::keyspace::Value;
 use crate::store::Store;
 
-const MAGIC: &[u8; 4] = b"KV01";
+const MAGIC: &[u8; 4] = b"KV02";
 
 /// The store at one moment; shares its trees with the living one.
 #[derive(Clone, Debug)]
@@ -23,9 +25,11 @@ impl Snapshot for StoreSnapshot {
         let mut out = io::BufWriter::new(out);
         out.write_all(MAGIC)?;
         out.write_all(&self.0.time.0.to_le_bytes())?;
+        out.write_all(&self.0.changes.to_le_bytes())?;
         out.write_all(&(self.0.keys.len() as u64).to_le_bytes())?;
-        for (key, value) in &self.0.keys {
+        for (key, value) in self.0.keys.iter() {
             out.write_all(&value.end.unwrap_or_default().0.to_le_bytes())?;
+            out.write_all(&value.version.to_le_bytes())?;
             out.write_all(&(key.len() as u32).to_le_bytes())?;
             out.write_all(&(value.bytes.len() as u32).to_le_bytes())?;
             out.write_all(key)?;
@@ -43,13 +47,16 @@ impl StoreSnapshot {
             return Err(Failure("the snapshot is not one of this store".into()));
         }
         let mut store = Store { time: LogTime(read_u64(from)?), ..Store::default() };
+        let changes = read_u64(from)?;
         for _ in 0..read_u64(from)? {
             let end = Some(LogTime(read_u64(from)?)).filter(|end| *end != LogTime::ZERO);
+            let version = read_u64(from)?;
             let (key_len, value_len) = (read_u32(from)?, read_u32(from)?);
             let key = read_bytes(from, key_len)?;
             let bytes = read_bytes(from, value_len)?;
-            store.put(key, bytes, end);
+            store.place(key, Value { bytes, end, version });
         }
+        store.changes = changes;
         if !from.fill_buf()?.is_empty() {
             return Err(Failure("bytes are left over behind the snapshot".into()));
         }

@@ -10,14 +10,12 @@
 //! the next node, and reads would not be linearizable. So a query that concerns a key between log time and wall time is
 //! [`Undecided`]. The server then sends it through the log, whose time moves on by that, and the answer holds everywhere.
 
-use std::mem::replace;
-
 use bytes::Bytes;
-use imbl::HashMap;
 use quorate::{Applied, Failure, LogTime, StateMachine};
 
 use crate::command::{Command, Condition, Lifetime, Query, Refusal, Response, Set, SetAnswer, Unit};
 use crate::expiry::Expiries;
+use crate::keyspace::{Keyspace, Value};
 use crate::snapshot::StoreSnapshot;
 use crate::{glob, integer};
 
@@ -29,25 +27,12 @@ pub const RECLAIMED_PER_COMMAND_MAX: usize = 16;
 pub struct Store {
     /// The time of the last command applied.
     pub(crate) time: LogTime,
-    /// Every key that has not been cleared away, ended ones among them. Each replica hashes with a seed of its own, so
-    /// that nobody can choose keys that collide; the order of the map must not show, therefore, in any answer.
-    pub(crate) keys: HashMap<Bytes, Value>,
+    /// How often a key was changed.
+    pub(crate) changes: u64,
+    /// Every key that has not been cleared away, ended ones among them.
+    pub(crate) keys: Keyspace,
     /// The keys of `keys` that have an end, by that end.
     pub(crate) expiries: Expiries,
-}
-
-/// What stands under a key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Value {
-    pub(crate) bytes: Bytes,
-    /// From this log time on it is gone.
-    pub(crate) end: Option<LogTime>,
-}
-
-impl Value {
-    fn has_ended(&self, now: LogTime) -> bool {
-        self.end.is_some_and(|end| end <= now)
-    }
 }
 
 /// The log's time does not tell yet whether a key has ended.
@@ -63,26 +48,8 @@ impl StateMachine for Store {
         self.time = self.time.max(at.time);
         self.reclaim();
         match command {
-            Command::Set(set) => self.set(set),
-            Command::SetMany(pairs) => {
-                for (key, value) in pairs {
-                    self.put(key, value, None);
-                }
-                Response::Ok
-            }
-            Command::Delete(keys) => {
-                Response::Integer(keys.iter().map(|key| i64::from(self.remove(key))).sum())
-            }
-            Command::Add { key, delta } => self.add(key, delta),
-            Command::Append { key, tail, value_bytes_max } => self.append(key, &tail, value_bytes_max),
-            Command::Expire { key, millis } => self.expire(key, millis).into(),
-            Command::Persist { key } => self.persist(key).into(),
-            Command::CompareAndSet { key, old, new } => self.compare_and_set(&key, &old, new).into(),
-            Command::Clear => {
-                (self.keys, self.expiries) = (HashMap::new(), Expiries::default());
-                Response::Ok
-            }
-            Command::Query(query) => self.answer(&query, self.time).expect("the log's own time decides"),
+            Command::Transaction { watched, commands } => self.transact(&watched, commands),
+            command => self.change(command),
         }
     }
 
@@ -112,6 +79,7 @@ impl Store {
             }
             Query::TimeToLive { key, unit } => self.time_to_live(key, *unit, now)?,
             Query::Keys(pattern) => Response::Values(self.matching(pattern, now)?),
+            Query::Scan { cursor, pattern, count } => self.scan(*cursor, pattern, *count, now)?,
             Query::Count => {
                 self.settled(now)?;
                 Response::count(self.keys.len() - self.expiries.count_ended(self.time))
@@ -156,6 +124,24 @@ impl Store {
         Ok(matching)
     }
 
+    fn scan(&self, cursor: u64, pattern: &[u8], count: u64, now: LogTime) -> Result<Response, Undecided> {
+        let (page, cursor) = self.keys.page(cursor, usize::try_from(count).unwrap_or(usize::MAX));
+        let live = page.into_iter().filter(|(_, value)| !value.has_ended(self.time));
+        let mut keys = Vec::new();
+        for (key, value) in live.filter(|(key, _)| glob::matches(pattern, key)) {
+            if value.has_ended(now) {
+                return Err(Undecided);
+            }
+            keys.push(key.clone());
+        }
+        Ok(Response::Page { cursor, keys })
+    }
+
+    /// What a transaction that watches this key compares. `None` while there is no such key.
+    pub fn version(&self, key: &Bytes) -> Option<u64> {
+        self.live(key).map(|value| value.version)
+    }
+
     /// The value under a key by log time.
     fn live(&self, key: &Bytes) -> Option<&Value> {
         self.keys.get(key).filter(|value| !value.has_ended(self.time))
@@ -164,6 +150,42 @@ impl Store {
 
 /// Changes.
 impl Store {
+    /// All commands, as one; or none, if a key that was watched has changed since.
+    fn transact(&mut self, watched: &[(Bytes, Option<u64>)], commands: Vec<Command>) -> Response {
+        let unchanged = |(key, version): &(Bytes, Option<u64>)| self.version(key) == *version;
+        if !watched.iter().all(unchanged) {
+            return Response::Aborted;
+        }
+        Response::Many(commands.into_iter().map(|command| self.change(command)).collect())
+    }
+
+    /// Carries out one command.
+    fn change(&mut self, command: Command) -> Response {
+        match command {
+            Command::Set(set) => self.set(set),
+            Command::SetMany(pairs) => {
+                for (key, value) in pairs {
+                    self.put(key, value, None);
+                }
+                Response::Ok
+            }
+            Command::Delete(keys) => {
+                Response::Integer(keys.iter().map(|key| i64::from(self.remove(key))).sum())
+            }
+            Command::Add { key, delta } => self.add(key, delta),
+            Command::Append { key, tail, value_bytes_max } => self.append(key, &tail, value_bytes_max),
+            Command::Expire { key, millis } => self.expire(key, millis).into(),
+            Command::Persist { key } => self.persist(key).into(),
+            Command::CompareAndSet { key, old, new } => self.compare_and_set(&key, &old, new).into(),
+            Command::Clear => {
+                (self.keys, self.expiries) = (Keyspace::default(), Expiries::default());
+                Response::Ok
+            }
+            Command::Query(query) => self.answer(&query, self.time).expect("the log's own time decides"),
+            Command::Transaction { .. } => Response::Refused(Refusal::Nested),
+        }
+    }
+
     fn set(&mut self, Set { key, value, condition, lifetime, answer }: Set) -> Response {
         // A plain SET, and most are plain, need not look at what was there.
         let looks =
@@ -243,18 +265,21 @@ impl Store {
         true
     }
 
-    /// Every change of a value passes here, so that map and index agree.
-    pub(crate) fn put(&mut self, key: Bytes, bytes: Bytes, end: Option<LogTime>) {
-        if let Some(end) = end {
-            self.expiries.insert(end, key.clone());
+    fn put(&mut self, key: Bytes, bytes: Bytes, end: Option<LogTime>) {
+        self.changes += 1;
+        self.place(key, Value { bytes, end, version: self.changes });
+    }
+
+    /// Every value passes here, so that map and index agree.
+    pub(crate) fn place(&mut self, key: Bytes, value: Value) {
+        let end = value.end;
+        let before = self.keys.insert(&key, value);
+        let end_before = before.and_then(|before| before.end).filter(|before| Some(*before) != end);
+        if let Some(before) = end_before {
+            self.expiries.remove(before, &key);
         }
-        if let Some(value) = self.keys.get_mut(&key) {
-            value.bytes = bytes;
-            if let Some(before) = replace(&mut value.end, end).filter(|before| Some(*before) != end) {
-                self.expiries.remove(before, &key);
-            }
-        } else {
-            self.keys.insert(key, Value { bytes, end });
+        if let Some(end) = end {
+            self.expiries.insert(end, key);
         }
     }
 

@@ -6,20 +6,21 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use redis_protocol::resp2::decode::decode;
 use tempfile::TempDir;
 
 use crate::ports::free_ports;
 use crate::processes::{Cluster, MEMBERS, PATIENCE, wait_for};
 
 /// A server of the original, if it is installed. Ends with the test.
-struct Original {
+pub(crate) struct Original {
     process: Child,
-    port: u16,
+    pub(crate) port: u16,
     _folder: TempDir,
 }
 
 impl Original {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let [port] = free_ports();
         let folder = TempDir::new().expect("a folder for the test");
         let started = Command::new("redis-server")
@@ -46,10 +47,10 @@ impl Drop for Original {
 }
 
 /// A connection that hands over bytes and takes bytes.
-struct Wire(TcpStream);
+pub(crate) struct Wire(TcpStream);
 
 impl Wire {
-    fn connect(port: u16) -> Self {
+    pub(crate) fn connect(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         stream.set_nodelay(true).expect("no delay");
@@ -57,7 +58,7 @@ impl Wire {
     }
 
     /// Sends these bytes and one more command behind them, whose answer shows where theirs end.
-    fn exchange(&mut self, bytes: &[u8]) -> String {
+    pub(crate) fn exchange(&mut self, bytes: &[u8]) -> String {
         const LAST: &[u8] = b"$13\r\nthat was all.\r\n";
         self.0.write_all(&[bytes, &encode(&["ECHO", "that was all."])].concat()).expect("it takes bytes");
         let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
@@ -67,6 +68,18 @@ impl Wire {
             answer.extend(&chunk[..count]);
         }
         answer.truncate(answer.len() - LAST.len());
+        answer.escape_ascii().to_string()
+    }
+
+    /// Sends one command and returns its one answer, in the second version of the protocol.
+    pub(crate) fn ask(&mut self, bytes: &[u8]) -> String {
+        self.0.write_all(bytes).expect("it takes bytes");
+        let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
+        while decode(&answer).expect("it is an answer").is_none_or(|(_, length)| length < answer.len()) {
+            let count = self.0.read(&mut chunk).expect("it answers in time");
+            assert!(count > 0, "closed after {}", answer.escape_ascii());
+            answer.extend(&chunk[..count]);
+        }
         answer.escape_ascii().to_string()
     }
 
@@ -80,7 +93,7 @@ impl Wire {
     }
 }
 
-fn encode(words: &[&str]) -> Vec<u8> {
+pub(crate) fn encode(words: &[&str]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         bytes.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
@@ -89,7 +102,7 @@ fn encode(words: &[&str]) -> Vec<u8> {
 }
 
 /// The words of a line; `''` is the empty word.
-fn words(line: &str) -> Vec<&str> {
+pub(crate) fn words(line: &str) -> Vec<&str> {
     line.split(' ').map(|word| if word == "''" { "" } else { word }).collect()
 }
 

@@ -12,3 +12,4 @@ mod processes;
 mod program;
 mod refusals;
 mod three_nodes;
+mod transactions;
