@@ -78,7 +78,7 @@ pub mod local;
 pub use consensus_api::*;
 pub use node::{
     ApplyOn, Builder, CompactionPolicy, LocalNetwork, LocalTransport, MemoryLog, MemoryReader, NoStorage,
-    NoTransport, Options, ReadLevel, Status, SystemClock,
+    NoTransport, Options, ReadLevel, SessionAnswer, Status, SystemClock,
 };
 
 #[cfg(feature = "multi-paxos")]

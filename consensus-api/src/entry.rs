@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{Generation, Incarnation, Index, LogTime, NodeId, RecordError, record};
+use crate::{Generation, Incarnation, Index, LogTime, NodeId, RecordError, SessionOp, record};
 
 /// The name a proposing node gives an entry. No two entries ever bear the same one, whichever nodes and lives
 /// proposed them, so whoever waits for an entry recognises it wherever it ends up in the log.
@@ -28,6 +28,8 @@ pub enum EntryKind {
     Noop = 2,
     /// Carries a [`Membership`](crate::Membership) in its byte form.
     Membership = 3,
+    /// Carries commands for the state machine, each behind a [`SessionOp`](crate::SessionOp).
+    Sessions = 4,
 }
 
 impl EntryKind {
@@ -37,8 +39,14 @@ impl EntryKind {
             1 => Some(Self::Commands),
             2 => Some(Self::Noop),
             3 => Some(Self::Membership),
+            4 => Some(Self::Sessions),
             _ => None,
         }
+    }
+
+    /// Whether entries of this kind carry commands.
+    pub const fn has_commands(self) -> bool {
+        matches!(self, Self::Commands | Self::Sessions)
     }
 }
 
@@ -57,7 +65,7 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Reserved for later versions; 0 today.
     pub flags: u8,
-    /// How many commands the body holds; 0 unless the kind is [`EntryKind::Commands`].
+    /// How many commands the body holds; 0 unless the kind [carries commands](EntryKind::has_commands).
     pub count: u32,
     /// Its name.
     pub proposal: ProposalId,
@@ -100,9 +108,10 @@ impl Entry {
         record::HEADER_BYTES + self.body.len()
     }
 
-    /// The commands of this entry, in order. Empty for the other kinds.
+    /// The commands of this entry, in order, each with its session's part where the kind has one. Empty for the other
+    /// kinds.
     pub fn commands(&self) -> Commands {
-        let remaining = if self.kind == EntryKind::Commands { self.count } else { 0 };
+        let remaining = if self.kind.has_commands() { self.count } else { 0 };
         Commands { remaining, body: self.body.clone() }
     }
 }
@@ -110,7 +119,7 @@ impl Entry {
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}@{:?} {:?}", self.index, self.generation, self.kind)?;
-        if self.kind == EntryKind::Commands {
+        if self.kind.has_commands() {
             write!(f, " x{} ({} B, proposal {})", self.count, self.body.len(), self.proposal.sequence)?;
         }
         Ok(())
@@ -158,13 +167,30 @@ impl Commands {
     /// # Errors
     /// [`RecordError::TooLarge`] when the command alone exceeds [`record::BODY_BYTES_MAX`]; the body is unchanged.
     pub fn push(body: &mut BytesMut, command: &[u8]) -> Result<(), RecordError> {
-        let too_large = RecordError::TooLarge { bytes: command.len(), bytes_max: record::BODY_BYTES_MAX };
-        if command.len() + 4 > record::BODY_BYTES_MAX {
-            return Err(too_large);
-        }
-        let len = u32::try_from(command.len()).map_err(|_| too_large)?;
+        let len = checked_len(command.len())?;
         body.put_u32_le(len);
         body.put_slice(command);
         Ok(())
     }
+
+    /// Appends one command behind what its session has to say of it.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_in_session(body: &mut BytesMut, op: &SessionOp, command: &[u8]) -> Result<(), RecordError> {
+        let mut head = [0; SessionOp::BYTES_MAX];
+        let mut rest = &mut head[..];
+        op.encode(&mut rest);
+        let head_len = SessionOp::BYTES_MAX - rest.len();
+        let len = checked_len(head_len + command.len())?;
+        body.put_u32_le(len);
+        body.put_slice(&head[..head_len]);
+        body.put_slice(command);
+        Ok(())
+    }
+}
+
+fn checked_len(bytes: usize) -> Result<u32, RecordError> {
+    let fits = u32::try_from(bytes).ok().filter(|_| bytes + 4 <= record::BODY_BYTES_MAX);
+    fits.ok_or(RecordError::TooLarge { bytes, bytes_max: record::BODY_BYTES_MAX })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{NodeId, TransportError};
+use crate::{NodeId, SessionId, TransportError};
 
 /// A node did not start. Nothing was written, unless the storage is new.
 #[derive(Debug, Clone, Error)]
@@ -94,6 +94,14 @@ pub enum Error {
     OutcomeUnknown {
         /// Why nobody can tell.
         reason: &'static str,
+    },
+    /// The session is unknown: it was not used for too long, was closed, or had to make room for others. **This attempt
+    /// did not happen;** whether an earlier one of the same command did, nobody can tell any more. The node keeps running;
+    /// open a new session for what comes next.
+    #[error("session {session} is unknown or has expired; this attempt did not happen, open a new session")]
+    SessionExpired {
+        /// Which.
+        session: SessionId,
     },
     /// The disk has no room for new entries. **It did not happen.** The node keeps running, and takes requests again
     /// once there is room.

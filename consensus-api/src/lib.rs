@@ -40,7 +40,7 @@
 //! # Where things are
 //!
 //! * Who and where: [`NodeId`], [`ClusterName`], [`Identity`]; [`Index`], [`Generation`], [`Applied`].
-//! * What is agreed on: [`Entry`], its byte form [`record`], [`ProposalId`], [`Payload`].
+//! * What is agreed on: [`Entry`], its byte form [`record`], [`ProposalId`], [`Payload`], [`SessionOp`].
 //! * Who agrees: [`Membership`], [`quorum`].
 //! * What is written: [`Batch`], [`Op`], [`Outline`], [`SnapshotStorage`].
 //! * What can go wrong: [`StartError`], [`Error`], [`StorageError`].
@@ -57,6 +57,7 @@ mod payload;
 mod position;
 pub mod quorum;
 pub mod record;
+mod session;
 mod simple_log;
 mod snapshot_storage;
 mod state_machine;
@@ -78,6 +79,7 @@ pub use outline::{Outline, Run};
 pub use payload::{Payload, PayloadError, Raw};
 pub use position::{Applied, Generation, Index};
 pub use record::RecordError;
+pub use session::{SessionId, SessionOp};
 pub use simple_log::{Simple, SimpleLog, SimpleReader};
 pub use snapshot_storage::{
     NoSnapshots, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotReader, SnapshotStorage, SnapshotWriter,

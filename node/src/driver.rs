@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Arrival, Clock, Engine, Entry, Error, LogReader, LogStorage, StateMachine, StorageError, Time, Transport,
+    Arrival, Clock, Engine, Entry, Error, LogReader, LogStorage, SessionOp, StateMachine, StorageError, Time,
+    Transport,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -32,6 +33,7 @@ use crate::worker::{Feedback, Work, WorkerPort};
 /// What a handle asks of its node.
 pub(crate) enum Request<S: StateMachine> {
     Propose { command: Bytes, ticket: ProposalTicket<S::Response> },
+    ProposeInSession { op: SessionOp, command: Bytes, ticket: ProposalTicket<S::Response> },
     Read { level: ReadLevel, ticket: ReadTicket<S> },
     Stop(oneshot::Sender<()>),
 }
@@ -86,7 +88,9 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         while let Ok(request) = self.requests.try_recv() {
             let error = Error::Stopped { cause: cause.as_str().into() };
             match request {
-                Request::Propose { ticket, .. } => ticket.answer(Err(error)),
+                Request::Propose { ticket, .. } | Request::ProposeInSession { ticket, .. } => {
+                    ticket.fail(error);
+                }
                 Request::Read { ticket, .. } => ticket.finish(Err(error)),
                 Request::Stop(done) => waiting.push(done),
             }
@@ -222,6 +226,10 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                     self.meter.proposed(command.len());
                     self.replica.propose(now, command, ticket);
                 }
+                Request::ProposeInSession { op, command, ticket } => {
+                    self.meter.proposed(command.len());
+                    self.replica.propose_in_session(now, op, command, ticket);
+                }
                 Request::Read { level, ticket } => {
                     self.meter.read();
                     self.replica.read_at(now, level, ticket);
@@ -276,7 +284,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         }
         for (ticket, error) in out.failed.drain(..) {
             self.meter.failed(&error);
-            ticket.answer(Err(error));
+            ticket.fail(error);
         }
         for (ticket, error) in out.failed_reads.drain(..) {
             self.meter.failed(&error);

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::{Error, Index, NodeId, Payload, StateMachine};
+use consensus_api::{Error, Index, NodeId, Payload, SessionOp, StateMachine};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use crate::applier::SessionAnswer;
 use crate::builder::{Builder, NoStorage, NoTransport};
 use crate::driver::Request;
 use crate::options::Options;
 use crate::read_level::ReadLevel;
 use crate::replica::NODE_STOPPED;
 use crate::status::Status;
-use crate::ticket::{ProposalTicket, ReadFn, ReadTicket, Written};
+use crate::ticket::{HandedOver, ProposalTicket, ReadFn, ReadTicket, Waiter, Written};
 
 /// A running node. Cheap to clone; the node stops when the last clone is dropped, or at [`shutdown`](Self::shutdown).
 ///
@@ -109,19 +110,54 @@ impl<S: StateMachine, D> Node<S, D> {
         &self,
         command: S::Command,
     ) -> impl Future<Output = Result<(Index, S::Response), Error>> + Send + use<S, D> {
-        let encoded = self.encode(&command);
+        self.hand_over_when_room(self.encode(&command), Shared::hand_over)
+    }
+
+    /// Hands over a request of a client's session: `command`, in its byte form, is carried out once, however often it
+    /// is handed over, to whichever node, and answered the same. `command` is empty when a session is opened or closed.
+    ///
+    /// This is what a client is built on that keeps the numbers of its commands; see [`SessionOp`]. Two attempts at one
+    /// command may be under way at once.
+    ///
+    /// # Errors
+    /// As [`propose`](Self::propose), of this attempt; and [`Error::SessionExpired`]. An [`Error::OutcomeUnknown`] is no
+    /// harm here: the same request may be handed over again.
+    pub fn propose_in_session(
+        &self,
+        op: SessionOp,
+        command: Bytes,
+    ) -> impl Future<Output = Result<(Index, SessionAnswer), Error>> + Send + use<S, D> {
+        let checked = match op {
+            SessionOp::Command { .. } => self.check(command),
+            SessionOp::Open { .. } | SessionOp::Close { .. } => Ok(Bytes::new()),
+        };
+        self.hand_over_when_room(checked, move |shared, command, permit| {
+            shared.hand_over_in_session(op, command, permit)
+        })
+    }
+
+    /// Hands over at once if there is room, else when the future is polled and there is.
+    fn hand_over_when_room<A, H>(
+        &self,
+        command: Result<Bytes, Error>,
+        hand_over: H,
+    ) -> impl Future<Output = Written<A>> + Send + use<S, D, A, H>
+    where
+        A: Send + 'static,
+        H: Fn(&Shared<S>, Bytes, OwnedSemaphorePermit) -> HandedOver<A> + Send + 'static,
+    {
         let shared = self.shared.clone();
-        let early = encoded.as_ref().ok().and_then(|command| {
+        let early = command.as_ref().ok().and_then(|command| {
             let permit = shared.try_budget(cost_of(command))?;
-            Some(shared.hand_over(command.clone(), permit))
+            Some(hand_over(&shared, command.clone(), permit))
         });
         async move {
             let answer = if let Some(answer) = early {
                 answer?
             } else {
-                let command = encoded?;
+                let command = command?;
                 let permit = shared.budget(cost_of(&command)).await?;
-                shared.hand_over(command, permit)?
+                hand_over(&shared, command, permit)?
             };
             drop(shared);
             answer.await.unwrap_or(Err(Error::OutcomeUnknown { reason: NODE_STOPPED }))
@@ -246,16 +282,20 @@ impl<S: StateMachine, D> Node<S, D> {
     fn encode(&self, command: &S::Command) -> Result<Bytes, Error> {
         let mut bytes = BytesMut::new();
         command.encode(&mut bytes).map_err(|error| Error::Refused { reason: error.to_string() })?;
-        let bytes_max = self.shared.command_bytes_max;
-        if bytes.len() > bytes_max {
-            return Err(Error::TooLarge { bytes: bytes.len(), bytes_max });
+        self.check(bytes.freeze())
+    }
+
+    /// Checks a command in its byte form.
+    fn check(&self, command: Bytes) -> Result<Bytes, Error> {
+        let (bytes, bytes_max) = (command.len(), self.shared.command_bytes_max);
+        if bytes > bytes_max {
+            return Err(Error::TooLarge { bytes, bytes_max });
         }
-        let bytes = bytes.freeze();
         // A command that cannot be read back would stop every node that applies it, at every start. Better one error.
         let unreadable =
             |error| Error::Refused { reason: format!("the command does not decode again: {error}") };
-        S::Command::decode(bytes.clone()).map_err(unreadable)?;
-        Ok(bytes)
+        S::Command::decode(command.clone()).map_err(unreadable)?;
+        Ok(command)
     }
 }
 
@@ -287,13 +327,22 @@ impl<S: StateMachine> Shared<S> {
         u32::try_from(bytes.min(self.request_bytes_max)).unwrap_or(u32::MAX)
     }
 
-    fn hand_over(
+    fn hand_over(&self, command: Bytes, budget: OwnedSemaphorePermit) -> HandedOver<S::Response> {
+        let (answer, receiver) = oneshot::channel();
+        let ticket = ProposalTicket { waiter: Waiter::Command(answer), budget };
+        self.send(Request::Propose { command, ticket })?;
+        Ok(receiver)
+    }
+
+    fn hand_over_in_session(
         &self,
+        op: SessionOp,
         command: Bytes,
         budget: OwnedSemaphorePermit,
-    ) -> Result<oneshot::Receiver<Written<S::Response>>, Error> {
+    ) -> HandedOver<SessionAnswer> {
         let (answer, receiver) = oneshot::channel();
-        self.send(Request::Propose { command, ticket: ProposalTicket { answer, budget } })?;
+        let ticket = ProposalTicket { waiter: Waiter::Session(answer), budget };
+        self.send(Request::ProposeInSession { op, command, ticket })?;
         Ok(receiver)
     }
 

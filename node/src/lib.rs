@@ -19,8 +19,8 @@
 //! ```
 //!
 //! * [`Replica`]: the engine, the recent log, what waits for what. No clock, no I/O: a simulator runs it as well.
-//! * [`Applier`]: the state machine and its position. Runs beside the replica, so a slow state machine delays no
-//!   heartbeat.
+//! * [`Applier`]: the state machine, its position, and the sessions of clients. Runs beside the replica, so a slow state
+//!   machine delays no heartbeat.
 //! * `Driver`: one task that takes in what happened, lets the replica advance, and carries out what it asks for.
 //! * [`Node`]: the handle users hold; [`Builder`] makes one.
 //! * Parts to assemble a node from within one process: [`MemoryLog`], [`LocalNetwork`], [`SystemClock`].
@@ -34,6 +34,8 @@
 //! * **Every request is answered.** A proposal that certainly did not happen is proposed again, in its old order, until
 //!   its deadline; one whose fate is unknown never is, and ends as
 //!   [`OutcomeUnknown`](consensus_api::Error::OutcomeUnknown).
+//! * **Once in a session.** A command that came in a client's session is carried out once, and answered the same bytes
+//!   however often it is asked for: replicated, part of snapshots, forgotten by log time alone.
 //! * **First in, first out.** Proposals of one node take effect in the order in which they were handed over.
 //! * **Bounded.** Requests, entries in memory and entries being applied each have a budget in bytes; see [`Options`].
 
@@ -53,12 +55,13 @@ mod meter;
 mod options;
 mod read_level;
 mod replica;
+mod sessions;
 mod status;
 mod system_clock;
 mod ticket;
 mod worker;
 
-pub use applier::{Applier, PointInTime};
+pub use applier::{Applier, PointInTime, Reply, SessionAnswer};
 pub use builder::{Builder, NoStorage, NoTransport};
 pub use handle::Node;
 pub use local_network::{LocalNetwork, LocalTransport};

@@ -3,21 +3,60 @@
 use consensus_api::{Error, Index};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::applier::{Reply, SessionAnswer};
+
 /// What a write ends with: where it stands and its answer.
 pub(crate) type Written<A> = Result<(Index, A), Error>;
+
+/// The way back for the answer of a write that was handed over.
+pub(crate) type HandedOver<A> = Result<oneshot::Receiver<Written<A>>, Error>;
 
 /// Who waits for a command's answer, and the share of the node's budget that the command holds until then.
 #[derive(Debug)]
 pub(crate) struct ProposalTicket<A> {
-    pub(crate) answer: oneshot::Sender<Written<A>>,
+    pub(crate) waiter: Waiter<A>,
     pub(crate) budget: OwnedSemaphorePermit,
+}
+
+/// Who waits for a command's answer.
+#[derive(Debug)]
+pub(crate) enum Waiter<A> {
+    /// For the state machine's own.
+    Command(oneshot::Sender<Written<A>>),
+    /// For a session's.
+    Session(oneshot::Sender<Written<SessionAnswer>>),
 }
 
 impl<A> ProposalTicket<A> {
     /// Answers. Whoever waited may be gone: the write stands all the same.
-    pub(crate) fn answer(self, answer: Written<A>) {
+    pub(crate) fn answer(self, index: Index, reply: Reply<A>) {
         drop(self.budget);
-        let _ = self.answer.send(answer);
+        // A waiter is asked for in the same breath as the kind of entry, so each gets a reply of its own kind.
+        match (self.waiter, reply) {
+            (Waiter::Command(waiter), Reply::Answer(answer)) => drop(waiter.send(Ok((index, answer)))),
+            (Waiter::Session(waiter), Reply::Session(answer)) => {
+                drop(waiter.send(answer.map(|answer| (index, answer))));
+            }
+            (waiter, _) => debug_assert!(false, "{} got another's reply", waiter.kind()),
+        }
+    }
+
+    /// Ends without an answer.
+    pub(crate) fn fail(self, error: Error) {
+        drop(self.budget);
+        match self.waiter {
+            Waiter::Command(waiter) => drop(waiter.send(Err(error))),
+            Waiter::Session(waiter) => drop(waiter.send(Err(error))),
+        }
+    }
+}
+
+impl<A> Waiter<A> {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Command(_) => "a command",
+            Self::Session(_) => "a session",
+        }
     }
 }
 

@@ -77,9 +77,9 @@ impl<S: StateMachine> Worker<S> {
                     return Ok(());
                 }
                 let mut tickets = tickets.into_iter();
-                self.applier.apply(&entry, |answer| {
+                self.applier.apply(&entry, |reply| {
                     if let Some(ticket) = tickets.next() {
-                        ticket.answer(Ok((entry.index, answer)));
+                        ticket.answer(entry.index, reply);
                     }
                 })
             }

@@ -8,6 +8,7 @@ mod ledger;
 mod ports;
 mod reads;
 mod restarts;
+mod sessions;
 mod writes;
 
 /// Mounts every test of every chapter on one engine.
@@ -52,6 +53,12 @@ macro_rules! all_chapters {
                 a_panicking_read_fails_alone,
                 a_failed_write_stops_the_node_and_the_others_go_on,
                 a_leader_whose_disk_hangs_gives_way,
+            }
+            sessions {
+                a_repeated_command_is_carried_out_once_on_whichever_node,
+                commands_in_and_outside_sessions_keep_their_order,
+                an_idle_session_expires_through_the_log_and_says_so,
+                answers_outlive_snapshots_and_restarts,
             }
             restarts {
                 a_restarted_cluster_holds_all_that_was_acknowledged,

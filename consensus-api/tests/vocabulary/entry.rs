@@ -78,7 +78,7 @@ fn each_kind_has_its_number_and_no_other_number_has_a_kind() {
     for number in 0..=u8::MAX {
         assert_eq!(
             EntryKind::from_u8(number).map(|kind| kind as u8),
-            (1..=3).contains(&number).then_some(number)
+            (1..=4).contains(&number).then_some(number)
         );
     }
 }

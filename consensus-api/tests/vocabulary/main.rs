@@ -8,5 +8,6 @@ mod naive_log;
 mod outline;
 mod payload;
 mod record;
+mod session;
 mod simple_log;
 mod timing;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus_api::{
     Engine, Entry, EntryKind, Error, Event, Frame, Generation, Index, LogTime, NodeId, ReadId, Role,
-    SnapshotMark, Time, record,
+    SessionOp, SnapshotMark, Time, record,
 };
 
 use super::outputs::{Chunk, ChunkWrite, LoadPurpose};
@@ -84,8 +84,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         entry: Entry,
     ) {
         let proposal = entry.proposal;
-        let sound = entry.kind == EntryKind::Commands && entry.commands().all(|command| command.is_ok());
-        if proposal.node != from || !sound {
+        if proposal.node != from || !is_sound(&entry) {
             return self
                 .note(format!("node {from} forwarded what is no proposal of its own; it was dropped"));
         }
@@ -265,6 +264,15 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             }
         }
     }
+}
+
+/// Whether an entry is one that a node may propose, and can be applied as far as the node can tell.
+fn is_sound(entry: &Entry) -> bool {
+    let sound = |command: Bytes| match entry.kind {
+        EntryKind::Sessions => SessionOp::decode(&mut command.clone()).is_ok(),
+        _ => true,
+    };
+    entry.kind.has_commands() && entry.commands().all(|command| command.is_ok_and(sound))
 }
 
 fn read_event<M>(id: ReadId, lease: bool) -> Event<'static, M> {

@@ -20,7 +20,7 @@ mod waiting_list;
 use bytes::{Bytes, BytesMut};
 use consensus_api::{
     Arrival, Effects, Engine, Entry, Error, Event, Frame, Generation, Identity, Incarnation, Index, LogTime,
-    NodeId, SendError, SnapshotMark, Standing, StorageError, Time, WriteSeq,
+    NodeId, SendError, SessionOp, SnapshotMark, Standing, StorageError, Time, WriteSeq,
 };
 
 pub use outputs::{ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs};
@@ -87,7 +87,12 @@ const NOTES_MAX: usize = 32;
 impl<E: Engine, P, R> Replica<E, P, R> {
     /// Takes a command for proposing.
     pub fn propose(&mut self, now: Time, command: Bytes, ticket: P) {
-        self.proposals.push(now, command, ticket);
+        self.proposals.push(now, None, command, ticket);
+    }
+
+    /// Takes a request of a client's session for proposing.
+    pub fn propose_in_session(&mut self, now: Time, op: SessionOp, command: Bytes, ticket: P) {
+        self.proposals.push(now, Some(op), command, ticket);
     }
 
     /// Takes a linearizable read.

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::{Commands, Entry, EntryKind, Error, Generation, Identity, LogTime, ProposalId, Time};
+use consensus_api::{
+    Commands, Entry, EntryKind, Error, Generation, Identity, LogTime, ProposalId, SessionOp, Time,
+};
 
 use super::waiting_list::WaitingList;
 
@@ -35,6 +37,8 @@ pub(super) struct Proposals<P> {
 
 #[derive(Debug)]
 struct Queued<P> {
+    /// What its session has to say of it, if it came in one.
+    op: Option<Box<SessionOp>>,
     command: Bytes,
     ticket: P,
     deadline: Time,
@@ -47,6 +51,7 @@ struct Waiting<P> {
     order: u64,
     /// The leadership it was handed to.
     generation: Generation,
+    kind: EntryKind,
     body: Bytes,
     tickets: Vec<P>,
     deadline: Time,
@@ -77,11 +82,11 @@ impl<P> Proposals<P> {
         }
     }
 
-    pub(super) fn push(&mut self, now: Time, command: Bytes, ticket: P) {
+    pub(super) fn push(&mut self, now: Time, op: Option<SessionOp>, command: Bytes, ticket: P) {
         let deadline = now + self.deadline;
         self.next_expiry = self.next_expiry.min(deadline);
         self.queue_bytes += command.len();
-        self.queue.push_back(Queued { command, ticket, deadline });
+        self.queue.push_back(Queued { op: op.map(Box::new), command, ticket, deadline });
     }
 
     /// Whether there is anything to propose.
@@ -120,21 +125,30 @@ impl<P> Proposals<P> {
             sequence: self.sequence,
         };
         let count = waiting.tickets.len() as u32;
-        let entry = Entry::new(EntryKind::Commands, count, proposal, wall, waiting.body.clone());
+        let entry = Entry::new(waiting.kind, count, proposal, wall, waiting.body.clone());
         self.next_expiry = self.next_expiry.min(waiting.deadline);
         self.waiting.insert(self.sequence, waiting);
         Some(entry)
     }
 
     fn next_batch(&mut self) -> Option<Waiting<P>> {
-        let deadline = self.queue.front()?.deadline;
+        let first = self.queue.front()?;
+        let (deadline, in_session) = (first.deadline, first.op.is_some());
+        let kind = if in_session { EntryKind::Sessions } else { EntryKind::Commands };
         let upto = self.queue_bytes.min(self.entry_bytes_max) + 4 * self.queue.len().min(4096);
         self.body.reserve(upto);
         let mut tickets = Vec::with_capacity(self.queue.len());
-        while let Some(next) = self.queue.front() {
+        while let Some(next) = self.queue.front().filter(|next| next.op.is_some() == in_session) {
             let full = self.body.len() + next.command.len() + 4 > self.entry_bytes_max;
+            if full && !tickets.is_empty() {
+                break;
+            }
+            let pushed = match &next.op {
+                Some(op) => Commands::push_in_session(&mut self.body, op, &next.command),
+                None => Commands::push(&mut self.body, &next.command),
+            };
             // The handle has checked the size of every command, so this only ever ends a batch.
-            if (full && !tickets.is_empty()) || Commands::push(&mut self.body, &next.command).is_err() {
+            if pushed.is_err() {
                 break;
             }
             self.queue_bytes -= next.command.len();
@@ -142,7 +156,7 @@ impl<P> Proposals<P> {
         }
         let body = self.body.split().freeze();
         self.order += 1;
-        Some(Waiting { order: self.order, generation: Generation::ZERO, body, tickets, deadline })
+        Some(Waiting { order: self.order, generation: Generation::ZERO, kind, body, tickets, deadline })
     }
 
     /// Whether this node, in this life, gave that name.

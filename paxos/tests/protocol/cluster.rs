@@ -555,7 +555,7 @@ impl Cluster {
     /// Which of a member's slots hold which kind of entry: `C` for commands, `n` for a no-op, `.` for a hole.
     pub(crate) fn shape(&self, id: u64) -> String {
         let kind = |slot| match self.held(id, slot).map(|entry| entry.kind) {
-            Some(EntryKind::Commands) => 'C',
+            Some(EntryKind::Commands | EntryKind::Sessions) => 'C',
             Some(EntryKind::Noop) => 'n',
             Some(EntryKind::Membership) => 'M',
             None => '.',

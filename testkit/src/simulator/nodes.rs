@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus_api::{Arrival, Engine, Frame, Index, NodeId, Payload, Time};
-use node::{ApplyWork, Chunk, LoadPurpose};
+use node::{ApplyWork, Chunk, LoadPurpose, Reply};
 
 use super::history::Result as Outcome;
 use super::member::OpId;
@@ -103,9 +103,11 @@ impl<E: Engine> Simulation<E> {
             Some(ApplyWork::Entry { entry, tickets }) if entry.index > running.applier.applied() => {
                 let mut tickets = tickets.into_iter();
                 let mut answers = Vec::new();
-                let applied = running
-                    .applier
-                    .apply(&entry, |answer| answers.extend(tickets.next().map(|it| (it, answer))));
+                let applied = running.applier.apply(&entry, |reply| {
+                    if let (Some(ticket), Reply::Answer(answer)) = (tickets.next(), reply) {
+                        answers.push((ticket, answer));
+                    }
+                });
                 applied.map_err(|failure| Violation { property: "apply never fails", what: failure.0 })?;
                 let digest = running.applier.machine().digest;
                 running.replica.applied(local, entry.index);
