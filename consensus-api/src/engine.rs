@@ -23,7 +23,8 @@ use crate::{
 ///    never correct.
 /// 4. **Every request is answered.** What is proposed is accepted or refused at once; what was accepted under a
 ///    generation is committed, or [`Effects::settle`] says that it never will be, or [`Effects::give_up`] that nobody can
-///    tell. A read is answered or refused.
+///    tell. An engine without leaders accepts under generation zero, and sees the entry through itself: it is committed,
+///    or covered by a snapshot that the node takes over. A read is answered or refused.
 /// 5. **Complete.** Membership change, snapshots, read index and leadership transfer are part of the trait. What an
 ///    engine cannot do it says in [`CAPABILITIES`](Self::CAPABILITIES), and refuses with [`Refusal::Unsupported`].
 /// 6. **Checked.** The protocol's invariants are asserts, one sentence each, in [`check`](Self::check),
@@ -60,6 +61,13 @@ pub trait Engine: Clone + Hash + Debug + Send + 'static {
     /// Whether a message that was held back until its write was durable may still be said. `false` when a later write
     /// has taken the place of what it asserts.
     fn still_true(&self, message: &Self::Message) -> bool;
+
+    /// Whether a proposal handed in now would be taken, rather than refused because another is under way. While it would
+    /// not, commands gather in the node, and go together later. An engine in which every member proposes for itself has
+    /// one entry under way per member: else a later one could be chosen before an earlier one.
+    fn takes_proposals(&self) -> bool {
+        true
+    }
 
     /// Where this engine stands. Cheap.
     fn standing(&self) -> Standing;
@@ -187,6 +195,8 @@ pub enum Role {
     Candidate,
     /// Receives the log without a vote.
     Learner,
+    /// Proposes for itself, as every voter of an engine without leaders does.
+    Peer,
 }
 
 impl Role {
@@ -197,6 +207,7 @@ impl Role {
             Self::Follower => "follower",
             Self::Candidate => "candidate",
             Self::Learner => "learner",
+            Self::Peer => "peer",
         }
     }
 }
@@ -206,7 +217,7 @@ impl Role {
 pub struct Standing {
     /// What it does.
     pub role: Role,
-    /// The highest generation it knows of. While a leader is known, that leader's own.
+    /// The highest generation it knows of. While a leader is known, that leader's own. Zero for an engine without leaders.
     pub generation: Generation,
     /// The leader of that generation, where known. Always the node itself for an engine without leaders.
     pub leader: Option<NodeId>,

@@ -133,7 +133,7 @@ pub struct Outgoing<M> {
 /// What became of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
-    /// Taken into the log under this generation. Not yet committed.
+    /// Taken into the log under this generation. Not yet committed. Zero from an engine without leaders.
     Accepted(Generation),
     /// Not taken. It did not happen.
     Refused(Refusal),

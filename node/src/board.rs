@@ -115,6 +115,7 @@ fn tell<E: Engine, P, R>(replica: &Replica<E, P, R>) {
     let (node, generation) = (replica.identity().node.0, standing.generation);
     match (standing.role, standing.leader) {
         (Role::Leader, _) => tracing::info!(node, %generation, "leads"),
+        (Role::Peer, _) => tracing::info!(node, "takes part; nobody leads"),
         (Role::Candidate, _) => tracing::info!(node, %generation, "stands for election"),
         (_, Some(leader)) => tracing::info!(node, %generation, "follows node {leader}"),
         (_, None) => tracing::info!(node, %generation, "knows no leader"),

@@ -71,6 +71,12 @@
 //! | `multi::invariants` | the laws, as asserts |
 
 mod acceptor;
+mod dice;
+mod log;
 mod multi;
+mod quorum;
+pub mod single;
+mod start;
 
 pub use multi::{Body, Message, MultiPaxos, Options, ReadRound, Tidings};
+pub use single::Paxos;

@@ -123,7 +123,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// Proposes what is queued: here if this node leads, else through the leader; if none is known, later.
     pub(super) fn propose_queued(&mut self, now: Time, wall: LogTime) {
-        while self.proposals.may_propose() && now >= self.forward_not_before {
+        let may = |it: &Self| it.proposals.may_propose() && it.engine.takes_proposals();
+        while may(self) && now >= self.forward_not_before {
             let standing = self.engine.standing();
             let Some(leader) = standing.leader else { return };
             let generation = standing.generation;

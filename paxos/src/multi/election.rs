@@ -5,8 +5,8 @@ use consensus_api::{After, Effects, Generation, Index, NodeId};
 
 use super::following::Following;
 use super::proposer::Leadership;
-use super::quorum::Phase;
 use super::{Body, Message, MultiPaxos, State};
+use crate::quorum::Phase;
 
 /// A member that asks whether it would be elected.
 #[derive(Clone, Hash, Debug)]

@@ -1,9 +1,10 @@
 //! The acceptor's side: promises, acceptances, and what is chosen according to the leader.
 
-use consensus_api::{After, Effects, Entry, EntryKind, Generation, Index, Membership, NodeId};
+use consensus_api::{After, Effects, Entry, Generation, Index, NodeId};
 
 use super::recovery::Part;
 use super::{Body, Message, MultiPaxos, ReadRound, State, Tidings};
+use crate::log::is_well_formed;
 
 /// What a member knows of the proposer whose ballot it has promised.
 #[derive(Clone, Hash, Default, Debug)]
@@ -177,13 +178,4 @@ impl MultiPaxos {
         }
         self.commit_upto(chosen, effects);
     }
-}
-
-/// Whether these could have come out of a log: entries without a gap, memberships that can be read.
-pub(super) fn is_well_formed(entries: &[Entry]) -> bool {
-    let in_order = entries.windows(2).all(|pair| pair[0].index.0.checked_add(1) == Some(pair[1].index.0));
-    let readable =
-        |entry: &Entry| entry.kind != EntryKind::Membership || Membership::decode(&entry.body).is_ok();
-    let within = entries.iter().all(|entry| entry.index > Index::ZERO && entry.index.0 < u64::MAX);
-    in_order && within && entries.iter().all(readable)
 }

@@ -3,12 +3,11 @@
 
 use consensus_api::{Index, NodeId, quorum};
 
-use super::log::Log;
 use super::peer::Peer;
 use super::proposer::{Leadership, Phase as Stage};
-use super::quorum::Phase;
 use super::recovery::Recovery;
 use super::{MultiPaxos, State};
+use crate::quorum::Phase;
 
 /// Counts the laws that were looked at.
 #[derive(Default)]
@@ -31,7 +30,7 @@ pub(super) fn check(paxos: &MultiPaxos) -> u64 {
     laws.hold(paxos.applied <= paxos.commit, "only what is chosen is applied");
     laws.hold(paxos.watermark <= paxos.commit, "the watermark speaks of chosen slots");
     laws.hold(paxos.given_up <= promised, "only ballots below a promised one are given up");
-    laws.hold(is_unbroken(log, paxos.commit), "the chosen prefix has no holes");
+    laws.hold(log.is_unbroken(paxos.commit), "the chosen prefix has no holes");
     for run in log.runs() {
         laws.hold(run.generation <= promised, "whatever was accepted was promised");
         laws.hold(run.first <= run.last, "runs are not empty");
@@ -53,18 +52,6 @@ pub(super) fn check(paxos: &MultiPaxos) -> u64 {
         State::Proposing(leading) => check_leading(paxos, leading, &mut laws),
     }
     laws.0
-}
-
-/// Whether every slot from the compacted part up to `upto` is filled.
-fn is_unbroken(log: &Log, upto: Index) -> bool {
-    let mut reached = log.compacted();
-    for run in log.runs().iter().take_while(|run| run.first <= upto) {
-        if run.first != reached.next() {
-            break;
-        }
-        reached = run.last;
-    }
-    reached >= upto
 }
 
 fn check_leading(paxos: &MultiPaxos, leading: &Leadership, laws: &mut Laws) {

@@ -2,8 +2,8 @@
 
 use consensus_api::{After, Effects, Entry, Generation, Index, NodeId};
 
-use super::following::is_well_formed;
 use super::{Body, Message, MultiPaxos, State};
+use crate::log::is_well_formed;
 
 /// How far slots are chosen elsewhere, and who said so.
 #[derive(Clone, Hash, Default, Debug)]

@@ -4,11 +4,9 @@ mod election;
 mod following;
 mod invariants;
 mod learner;
-mod log;
 mod messages;
 mod peer;
 mod proposer;
-mod quorum;
 mod reads;
 mod recovery;
 mod slots;
@@ -30,12 +28,12 @@ pub use messages::{Body, Message, ReadRound, Tidings};
 use self::election::Asking;
 use self::following::Following;
 use self::learner::Learner;
-use self::log::Log;
 use self::proposer::Leadership;
-use self::quorum::Quorums;
 use self::supply::Supply;
 use self::timers::Timers;
 use crate::acceptor::Acceptor;
+use crate::log::Log;
+use crate::quorum::Quorums;
 
 /// The Multi-Paxos engine. See the [crate's page](crate).
 #[derive(Clone, Debug)]

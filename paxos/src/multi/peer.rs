@@ -6,7 +6,7 @@ use consensus_api::{FlowLimits, Index, NodeId, PeerProgress, Time};
 
 use super::ReadRound;
 use super::slots::Slots;
-use super::timers::Moment;
+use crate::dice::Moment;
 
 /// What a leader knows of one other member.
 #[derive(Clone, Hash, Debug)]

@@ -9,12 +9,12 @@ use consensus_api::{
 };
 
 use super::peer::Peer;
-use super::quorum::Phase as PaxosPhase;
 use super::reads::Reads;
 use super::recovery::Recovery;
 use super::slots::Slots;
-use super::timers::Moment;
 use super::{Body, Message, MultiPaxos, ReadRound, State, Tidings};
+use crate::dice::Moment;
+use crate::quorum::Phase as PaxosPhase;
 
 /// What a proposer keeps for as long as it holds its ballot.
 #[derive(Clone, Hash, Debug)]

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 
 use consensus_api::{Effects, Index, ReadId, Refusal};
 
-use super::quorum::Phase;
 use super::{Message, MultiPaxos, ReadRound, State};
+use crate::quorum::Phase;
 
 /// The reads a leader has yet to answer. Each gets a number, every message carries the newest, and answers echo it. One
 /// round of answers confirms all reads that had gathered by the time it began; the next begins when it is complete.

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use consensus_api::{After, Effects, Entry, Generation, Index, NodeId};
 
-use super::following::is_well_formed;
 use super::proposer::Phase as Stage;
-use super::quorum::Phase;
 use super::{Body, Message, MultiPaxos, State};
+use crate::log::is_well_formed;
+use crate::quorum::Phase;
 
 /// What a proposer has been told about the open slots.
 #[derive(Clone, Hash, Debug)]

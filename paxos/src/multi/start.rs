@@ -1,14 +1,14 @@
 //! How an engine comes to be from what its storage holds.
 
-use consensus_api::{Effects, Generation, Index, Membership, NodeId, Outline, Setup, StartError};
+use consensus_api::{Effects, Generation, Outline, Setup, StartError};
 
 use super::following::Following;
 use super::learner::Learner;
-use super::log::Log;
-use super::quorum::Quorums;
 use super::timers::Timers;
 use super::{Message, MultiPaxos, Options, State};
-use crate::acceptor::Acceptor;
+use crate::log::Log;
+use crate::quorum::Quorums;
+use crate::start::{acceptor_of, check_flow, chosen_in, in_force, refuse};
 
 /// An engine as of what its storage holds: it follows nobody, and has promised what it promised.
 ///
@@ -17,16 +17,13 @@ use crate::acceptor::Acceptor;
 pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiPaxos, StartError> {
     let Setup { node, founders, now, seed, timing, flow, options } = setup;
     timing.check()?;
-    if flow.inflight_frames_max == 0 || flow.inflight_bytes_max == 0 {
-        let problem = "must be greater than zero, or nothing is ever sent";
-        return Err(StartError::Options { field: "flow", problem });
-    }
+    check_flow(flow)?;
     if options.window_entries_max == 0 {
         let problem = "must be greater than zero, or nothing is ever proposed";
         return Err(StartError::Options { field: "window_entries_max", problem });
     }
     let quorums = Quorums { phase_1: options.phase_1_quorum, phase_2: options.phase_2_quorum };
-    let acceptor = check_outline(node, outline)?;
+    let acceptor = acceptor_of(node, outline)?;
     let log = Log::recover(outline.clone());
     let commit = chosen_in(outline);
     let membership = in_force(&log, commit, &founders).map_err(|problem| refuse(node, problem))?;
@@ -58,34 +55,6 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiP
     Ok(engine)
 }
 
-fn chosen_in(outline: &Outline) -> Index {
-    let start = outline.snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index).max(outline.compacted);
-    let unbroken = outline.first_hole(start.next()).prev();
-    outline.watermark.min(unbroken).max(start)
-}
-
-/// What a sound log looks like: it begins where it was compacted to, behind a snapshot, and its promise can be read.
-fn check_outline(node: NodeId, outline: &Outline) -> Result<Acceptor, StartError> {
-    let accepted_max = outline.runs().iter().map(|run| run.generation).max().unwrap_or_default();
-    let acceptor = Acceptor::recover(outline.hard_state.as_ref(), accepted_max)
-        .ok_or_else(|| refuse(node, "its promise cannot be read".to_owned()))?;
-    let snapshot = outline.snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
-    if outline.compacted > snapshot {
-        return Err(refuse(node, format!("entries after the snapshot at {snapshot} are compacted")));
-    }
-    Ok(acceptor)
-}
-
-/// The newest membership that is chosen: of the log, else of the snapshot, else the founders'.
-pub(super) fn in_force(log: &Log, commit: Index, founders: &Membership) -> Result<Membership, String> {
-    let chosen = log.memberships().iter().rev().find(|entry| entry.index <= commit);
-    if let Some(entry) = chosen {
-        return Membership::decode(&entry.body)
-            .map_err(|error| format!("the membership in entry {} cannot be read: {error}", entry.index));
-    }
-    Ok(log.snapshot().map_or(founders, |mark| &mark.membership).clone())
-}
-
 impl MultiPaxos {
     /// Brings the membership in force up to date after a membership was chosen, or came with a snapshot.
     pub(super) fn refresh_membership(&mut self, effects: &mut Effects<Message>) {
@@ -104,8 +73,4 @@ impl MultiPaxos {
             Err(problem) => effects.fatal = Some(problem),
         }
     }
-}
-
-fn refuse(node: NodeId, problem: String) -> StartError {
-    StartError::Log { node, problem }
 }

@@ -156,12 +156,13 @@ impl<E: Engine> Simulation<E> {
         Ok(())
     }
 
-    /// Whether everything is answered, a leader has committed all of its log, and all replicas have applied that and hold
-    /// the same.
+    /// Whether everything is answered, a leader (or, without leaders, any member that proposes) has committed all of its
+    /// log, and all replicas have applied that and hold the same.
     fn is_alike(&self) -> bool {
         let leading = self.members.iter().find_map(|member| {
             let standing = member.engine()?.standing();
-            (standing.role == Role::Leader && standing.commit == standing.last).then_some(standing.commit)
+            let decides = matches!(standing.role, Role::Leader | Role::Peer);
+            (decides && standing.commit == standing.last).then_some(standing.commit)
         });
         let mut states = self.members.iter().map(|member| member.state_at(leading?));
         let first = states.next().flatten();

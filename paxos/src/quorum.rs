@@ -1,19 +1,19 @@
 //! [`Quorums`]: how many acceptors each phase needs.
 
-use consensus_api::{Membership, StartError, quorum};
+use consensus_api::{Membership, NodeId, StartError, quorum};
 
 /// The sizes of quorums. `None` is a majority.
 ///
 /// Only quorums of different phases need to meet (Howard, Malkhi, Spiegelman 2016, "Flexible Paxos", section 3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Quorums {
-    pub(super) phase_1: Option<usize>,
-    pub(super) phase_2: Option<usize>,
+pub(crate) struct Quorums {
+    pub(crate) phase_1: Option<usize>,
+    pub(crate) phase_2: Option<usize>,
 }
 
 /// The phases of Paxos.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// Promises.
     One,
     /// Acceptances, and the contact a leader keeps.
@@ -22,7 +22,7 @@ pub(super) enum Phase {
 
 impl Quorums {
     /// Checks that the two quorums of these members always meet.
-    pub(super) fn check(self, membership: &Membership) -> Result<(), StartError> {
+    pub(crate) fn check(self, membership: &Membership) -> Result<(), StartError> {
         let members = membership.voters().len();
         if quorum::intersect(members, self.size(Phase::One, members), self.size(Phase::Two, members)) {
             return Ok(());
@@ -34,19 +34,19 @@ impl Quorums {
     }
 
     /// The size of a quorum among so many.
-    pub(super) fn size(self, phase: Phase, members: usize) -> usize {
+    pub(crate) fn size(self, phase: Phase, members: usize) -> usize {
         let size = if phase == Phase::One { self.phase_1 } else { self.phase_2 };
         size.unwrap_or(quorum::majority(members))
     }
 
     /// The largest value that a quorum has reached. Of outgoing voters, found in a log of a later version, a majority
     /// must have reached it too.
-    pub(super) fn reached<V: Ord + Copy>(
+    pub(crate) fn reached<V: Ord + Copy>(
         self,
         phase: Phase,
         membership: &Membership,
         scratch: &mut Vec<V>,
-        mut reached: impl FnMut(consensus_api::NodeId) -> V,
+        mut reached: impl FnMut(NodeId) -> V,
     ) -> Option<V> {
         let voters = membership.voters();
         scratch.clear();
@@ -60,11 +60,11 @@ impl Quorums {
     }
 
     /// Whether this is true of a quorum.
-    pub(super) fn holds(
+    pub(crate) fn holds(
         self,
         phase: Phase,
         membership: &Membership,
-        mut holds: impl FnMut(consensus_api::NodeId) -> bool,
+        mut holds: impl FnMut(NodeId) -> bool,
     ) -> bool {
         let voters = membership.voters();
         let count = voters.iter().filter(|voter| holds(**voter)).count();
