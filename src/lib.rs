@@ -49,7 +49,7 @@
 //! | part | yours or from here |
 //! |---|---|
 //! | state machine | yours: [`StateMachine`] |
-//! | engine | `Raft` (feature `raft`), `MultiPaxos` (feature `multi-paxos`); or your own [`Engine`] |
+//! | engine | `Raft` (feature `raft`), `MultiPaxos` (feature `multi-paxos`), `Paxos` (feature `paxos`); or your own [`Engine`] |
 //! | log storage | `FileLog` (feature `file`), [`MemoryLog`]; or your own [`SimpleLog`] |
 //! | transport | `Tcp` (feature `tcp`), [`LocalNetwork`]; or your own [`Transport`] |
 //! | clock | [`SystemClock`], unless you say otherwise |
@@ -59,10 +59,12 @@
 //! # Features
 //!
 //! Features only add; none changes what another does. A named engine ([`Builder::engine`]) always counts; unnamed, the
-//! default is the least ordinary engine enabled.
+//! default is the least ordinary engine enabled: `paxos`, then `multi-paxos`, then `raft`. A log that another engine has
+//! written is never taken up by mistake: the node does not start, and says which engine the log belongs to.
 //!
 //! * `raft` (default): the Raft engine.
 //! * `multi-paxos`: the Multi-Paxos engine. Fixed members so far.
+//! * `paxos`: single-decree Paxos, slot by slot. No leader: every member proposes for itself. Fixed members.
 //! * `tcp` (default): sockets between members.
 //! * `file` (default): logs and snapshots in files.
 //! * `metrics`: counts and levels, for the facade of that name; `docs/metrics.md` lists them.
@@ -83,6 +85,8 @@ pub use node::{
 
 #[cfg(feature = "multi-paxos")]
 pub use paxos::{MultiPaxos, Options as MultiPaxosOptions};
+#[cfg(feature = "paxos")]
+pub use paxos::{Paxos, single::Options as PaxosOptions};
 #[cfg(feature = "raft")]
 pub use raft::{Options as RaftOptions, Raft};
 #[cfg(feature = "file")]
@@ -90,12 +94,16 @@ pub use storage_file::{FileLog, FileLogOptions, FileSnapshots};
 #[cfg(feature = "tcp")]
 pub use transport_tcp::{Listener as TcpListener, Options as TcpOptions, Peers, Tcp};
 
+/// The engine of a node for which none is named: the least ordinary one enabled, here Paxos without a leader.
+#[cfg(feature = "paxos")]
+pub type DefaultEngine = Paxos;
+
 /// The engine of a node for which none is named: the least ordinary one enabled, here Multi-Paxos.
-#[cfg(feature = "multi-paxos")]
+#[cfg(all(feature = "multi-paxos", not(feature = "paxos")))]
 pub type DefaultEngine = MultiPaxos;
 
 /// The engine of a node for which none is named: the least ordinary one enabled, here Raft.
-#[cfg(all(feature = "raft", not(feature = "multi-paxos")))]
+#[cfg(all(feature = "raft", not(feature = "multi-paxos"), not(feature = "paxos")))]
 pub type DefaultEngine = Raft;
 
 /// The engine of a node for which none is named: there is none, because no engine's feature is enabled. Starting a node

@@ -3,6 +3,9 @@
 //! `cargo run --release --example simulate` runs as many as you like; a seed that fails there is added to the named ones
 //! here.
 
+#[macro_use]
+mod engines;
+
 use std::time::{Duration, Instant};
 
 use quorate::Engine;
@@ -81,11 +84,7 @@ macro_rules! mount {
     };
 }
 
-#[cfg(feature = "raft")]
-mount!(raft, quorate::Raft);
-
-#[cfg(feature = "multi-paxos")]
-mount!(multi_paxos, quorate::MultiPaxos);
+on_every_engine!(mount);
 
 /// Seeds that failed once. Each stays, under the name of what it showed.
 #[cfg(feature = "raft")]

@@ -39,6 +39,8 @@ pub enum EngineChoice {
     Raft,
     #[cfg(feature = "multi-paxos")]
     MultiPaxos,
+    #[cfg(feature = "paxos")]
+    Paxos,
 }
 
 /// A member that serves.
@@ -121,6 +123,8 @@ impl Member {
             Some(EngineChoice::Raft) => builder.engine::<quorate::Raft>().start(),
             #[cfg(feature = "multi-paxos")]
             Some(EngineChoice::MultiPaxos) => builder.engine::<quorate::MultiPaxos>().start(),
+            #[cfg(feature = "paxos")]
+            Some(EngineChoice::Paxos) => builder.engine::<quorate::Paxos>().start(),
         }
     }
 }

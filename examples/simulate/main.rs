@@ -47,6 +47,8 @@ enum EngineChoice {
     Raft,
     #[cfg(feature = "multi-paxos")]
     MultiPaxos,
+    #[cfg(feature = "paxos")]
+    Paxos,
 }
 
 /// What all seeds together did.
@@ -67,6 +69,8 @@ fn main() -> ExitCode {
         Some(EngineChoice::Raft) => simulate::<quorate::Raft>(&arguments),
         #[cfg(feature = "multi-paxos")]
         Some(EngineChoice::MultiPaxos) => simulate::<quorate::MultiPaxos>(&arguments),
+        #[cfg(feature = "paxos")]
+        Some(EngineChoice::Paxos) => simulate::<quorate::Paxos>(&arguments),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Paxos as a pure state machine: events in, effects out.
+//! Paxos as pure state machines: events in, effects out.
 //!
-//! [`MultiPaxos`] implements [`consensus_api::Engine`]. It has no clock, no disk, no network and no threads, and holds
-//! the shape of the log rather than its payloads: it names the ranges that are to be sent.
+//! [`MultiPaxos`] and [`Paxos`] implement [`consensus_api::Engine`]. They have no clock, no disk, no network and no
+//! threads, and hold the shape of the log rather than its payloads: they name the ranges that are to be sent.
 //!
 //! # Multi-Paxos in a page
 //!
@@ -36,6 +36,38 @@
 //! *Crashes.* A promise and an acceptance leave only once they are durable, and not at all if a higher ballot has been
 //! promised meanwhile. The own vote counts from the same moment. Nothing is ever truncated.
 //!
+//! # Single-decree Paxos in a page
+//!
+//! [`Paxos`] is the log without the leader: each slot is decided on its own, and any member proposes in the first slot that
+//! it does not know to be chosen.
+//!
+//! ```text
+//!            a value is wanted,                quorum promises           value is there       quorum accepts
+//!            or a slot was left open     ┌─────────────────────► fetching ────────────┐
+//!   idle ────────────────────────► preparing                  somebody had accepted   ├─► accepting ─────────► chosen
+//!     │                                  └────────────────────────────────────────────┘       ▲                  │
+//!     │                                     nobody had: its own value, or a no-op             │         next slot│
+//!     └───────────────────────────────────────────────────────────────────────────────────────┘◄─────────────────┘
+//!                        the ballot is still promised, and nobody had accepted anything there
+//! ```
+//!
+//! *Proposer.* One attempt at a time: phase 1 in the first open slot, then phase 2 with the value of the highest ballot
+//! that anyone reports, or with its own. A rival may have taken up its value, too: so it proposes the value in another slot
+//! only once the first one is *learnt* to hold something else. Since nobody proposes above a slot that is not chosen, no
+//! slot is ever touched above an open one, and a member's values are chosen in the order it was given them.
+//!
+//! *Duels.* Who meets a higher ballot gives up the attempt, and tries again after a random wait that doubles each time. A
+//! member that wins keeps its ballot, and needs no phase 1 in the next slots until somebody else wants to write.
+//!
+//! *Acceptor.* The same as in Multi-Paxos: one promise, for all slots. Whoever asks about a slot that is known to be chosen
+//! is promised nothing, and told to learn.
+//!
+//! *Learner.* The proposer says what was chosen. Whoever lacks something asks any member; what is compacted comes as a
+//! snapshot. What somebody began and left is finished by whoever sees it first, after a random wait.
+//!
+//! *Reads.* A quorum is asked for its highest accepted slots. The read waits until everything up to the highest of them is
+//! chosen, and finishes what is half done.
+//!
 //! # Where this departs from the papers
 //!
 //! The references are Leslie Lamport, *Paxos Made Simple* (2001), and, for quorums, Howard, Malkhi and Spiegelman,
@@ -48,9 +80,13 @@
 //! * A member promises a ballot also when its leader is first heard, by a heartbeat; it had its quorum by then.
 //! * What is learnt as chosen is stored with the ballot it was learnt at, and promises that ballot. A slot that is known
 //!   to be chosen is not written again, and not acknowledged to later ballots: these learn what it holds.
+//! * [`Paxos`] keeps one promise for all slots where single-decree Paxos keeps one per instance. It forbids more, so it is
+//!   as safe; it costs an attempt in a slot that nobody competes for, but all compete for the first open one anyway.
+//! * A promise says at which ballot a value was accepted, not which value: that is asked for, once, of whoever reported the
+//!   highest ballot. So no message grows, and none with entries has to wait for a disk.
 //! * A ballot that bears one's own number, and that one does not remember, stops the node: its disk went back in time.
 //!
-//! What an earlier leader left in a slot that no report mentions may still be taken up by a later leader, so this engine
+//! What an earlier leader left in a slot that no report mentions may still be taken up by a later leader, so Multi-Paxos
 //! never says that a proposal will *not* happen; it says that nobody can tell ([`consensus_api::Effects::give_up`]).
 //!
 //! Changes of membership and transfer of leadership are refused as unsupported in this version.
@@ -60,6 +96,9 @@
 //! | module | chapter |
 //! |---|---|
 //! | `acceptor` | the promise |
+//! | `log`, `quorum`, `start` | what both engines keep, count and start from |
+//! | `single::acceptor`, `proposer`, `learner` | the leaderless log, role by role |
+//! | `single::reads`, `supply`, `snapshot`, `messages`, `timers`, `invariants` | what their names say |
 //! | `multi` | state, dispatch of events |
 //! | `multi::start` | start from log and snapshot |
 //! | `multi::election` | timeouts, agreement, ballots |
@@ -67,7 +106,7 @@
 //! | `multi::proposer`, `peer`, `slots` | phase 2: what to send to whom, what is chosen |
 //! | `multi::following` | the acceptor's side |
 //! | `multi::learner`, `supply` | what is chosen, and for whom entries are wanted |
-//! | `multi::reads`, `snapshot`, `log`, `quorum`, `messages`, `timers` | what their names say |
+//! | `multi::reads`, `snapshot`, `messages`, `timers` | what their names say |
 //! | `multi::invariants` | the laws, as asserts |
 
 mod acceptor;

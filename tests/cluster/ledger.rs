@@ -1,6 +1,5 @@
 //! The state machine of these tests, and clusters of it.
 
-use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use quorate::{
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use crate::engines::{Needs, can_take};
 use crate::ports::free_ports;
 
 /// Appends numbers; a few of them do more.
@@ -38,12 +38,14 @@ impl StateMachine for Ledger {
     snapshot_with_serde!();
 }
 
-/// Runs a test on an engine, within a runtime and three minutes; says which engine.
-pub(crate) fn on_engine<E: Engine>(test: impl Future<Output = ()>) {
-    println!("engine {}", E::NAME);
+/// Runs a test on an engine that can take it, within a runtime and three minutes; says which engine.
+pub(crate) fn on_engine<E: Engine>(name: &str, needs: Needs, test: impl AsyncFnOnce()) {
+    if !can_take::<E>(name, needs) {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        timeout(Duration::from_secs(180), test).await.expect("the test ends within three minutes");
+        timeout(Duration::from_secs(180), test()).await.expect("the test ends within three minutes");
     });
 }
 
@@ -109,6 +111,7 @@ impl OnDisk {
             .options(options.clone())
             .start()
             .unwrap();
+        assert_eq!(node.status().engine, E::NAME);
         self.nodes[id as usize - 1] = Some(node);
     }
 

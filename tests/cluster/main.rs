@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[macro_use]
+#[path = "../engines/mod.rs"]
+mod engines;
 mod faults;
 mod ledger;
 #[path = "../ports/mod.rs"]
@@ -11,19 +14,42 @@ mod restarts;
 mod sessions;
 mod writes;
 
-/// Mounts every test of every chapter on one engine.
+/// Mounts every test of every chapter on one engine, and checks what is skipped on it.
 macro_rules! mount {
-    ($name:ident, $engine:ty: $($chapter:ident { $($test:ident),+ $(,)? })+) => {
+    ($name:ident, $engine:ty: $($chapter:ident { $($test:ident $(needs $needs:ident)?),+ $(,)? })+) => {
         mod $name {
+            use crate::engines::{Needs, assert_skips};
+
             $(mod $chapter {
                 $(#[test]
                 fn $test() {
-                    crate::ledger::on_engine::<$engine>(crate::$chapter::$test::<$engine>());
+                    let name = concat!(stringify!($chapter), "::", stringify!($test));
+                    let needs = crate::needs!($($needs)?);
+                    crate::ledger::on_engine::<$engine>(name, needs, crate::$chapter::$test::<$engine>);
                 })+
             })+
+
+            #[test]
+            fn what_is_skipped_is_on_the_list() {
+                let tests: &[(&str, Needs)] = &[$($(
+                    (concat!(stringify!($chapter), "::", stringify!($test)), crate::needs!($($needs)?)),
+                )+)+];
+                assert_skips::<$engine>("cluster", tests);
+            }
         }
     };
 }
+
+/// What a test needs of an engine.
+macro_rules! needs {
+    () => {
+        crate::engines::Needs::Nothing
+    };
+    ($needs:ident) => {
+        crate::engines::Needs::$needs
+    };
+}
+use needs;
 
 /// Every chapter, on the engine given.
 macro_rules! all_chapters {
@@ -52,7 +78,7 @@ macro_rules! all_chapters {
                 a_panicking_state_machine_stops_its_node_with_the_cause,
                 a_panicking_read_fails_alone,
                 a_failed_write_stops_the_node_and_the_others_go_on,
-                a_leader_whose_disk_hangs_gives_way,
+                a_leader_whose_disk_hangs_gives_way needs Leader,
             }
             sessions {
                 a_repeated_command_is_carried_out_once_on_whichever_node,
@@ -72,8 +98,4 @@ macro_rules! all_chapters {
     };
 }
 
-#[cfg(feature = "raft")]
-all_chapters!(raft, quorate::Raft);
-
-#[cfg(feature = "multi-paxos")]
-all_chapters!(multi_paxos, quorate::MultiPaxos);
+on_every_engine!(all_chapters);

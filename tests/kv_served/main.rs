@@ -5,6 +5,8 @@
 mod clients;
 mod crashes;
 mod differential;
+#[path = "../engines/mod.rs"]
+mod engines;
 mod kills;
 #[path = "../ports/mod.rs"]
 mod ports;

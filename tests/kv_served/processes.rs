@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use quorate::{DefaultEngine, Engine};
 use redis::{Client, Connection, RedisResult};
 use tempfile::TempDir;
 
@@ -47,6 +48,7 @@ impl Cluster {
         };
         MEMBERS.into_iter().for_each(|id| cluster.start_member(id));
         cluster.leader();
+        println!("engine {}", DefaultEngine::NAME);
         cluster
     }
 
@@ -132,10 +134,13 @@ impl Cluster {
         line.unwrap_or_else(|| panic!("INFO has no {field}: {info}")).to_owned()
     }
 
-    /// Waits until a running member leads, and returns it.
+    /// Waits until a running member leads, and returns it; on an engine without leaders, any.
     pub(crate) fn leader(&self) -> u64 {
-        let leads = || self.members.keys().copied().find(|id| self.info(*id, "role") == "leader");
-        wait_for("a leader", leads)
+        let decides = if DefaultEngine::CAPABILITIES.leader { "leader" } else { "peer" };
+        let leads = || self.members.keys().copied().find(|id| self.info(*id, "role") == decides);
+        let leader = wait_for("a leader", leads);
+        assert_eq!(self.info(leader, "engine"), DefaultEngine::NAME.0);
+        leader
     }
 
     /// Waits until all members have applied the same, and checks that they hold the same.

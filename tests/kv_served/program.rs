@@ -7,6 +7,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
+use crate::engines::same_features;
+
 /// The program.
 pub(crate) fn kv() -> Command {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(built);
@@ -25,14 +27,7 @@ fn built() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--example", "kv"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     // With the features that this test was built with, and so on the same engine.
-    cargo.args(["--no-default-features", "--features", "tcp,file"]);
-    for (engine, enabled) in
-        [("raft", cfg!(feature = "raft")), ("multi-paxos", cfg!(feature = "multi-paxos"))]
-    {
-        if enabled {
-            cargo.args(["--features", engine]);
-        }
-    }
+    cargo.args(same_features());
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }

@@ -28,8 +28,9 @@ use self::reads::Reads;
 use self::supply::Supply;
 use self::timers::Timers;
 use crate::acceptor::Acceptor;
+use crate::dice::Moment;
 use crate::log::Log;
-use crate::quorum::Quorums;
+use crate::quorum::{Phase, Quorums};
 
 /// The leaderless Paxos engine. See the [crate's page](crate#single-decree-paxos-in-a-page).
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct Paxos {
     reads: Reads,
     /// Entries that others are to be sent, by member.
     supplies: Vec<Supply>,
+    /// When each other member was last heard.
+    contacts: BTreeMap<NodeId, Moment>,
     timers: Timers,
 }
 
@@ -97,7 +100,7 @@ impl Engine for Paxos {
         match event {
             Event::Message { from, message, entries } => self.on_message(from, message, entries, effects),
             Event::Propose(entry) => self.on_propose(entry, effects),
-            Event::Read(id) => self.on_read(id, effects),
+            Event::Read(id) | Event::LeaseRead(id) => self.on_read(id, effects),
             Event::ChangeMembership { proposal, .. } => refuse(proposal, "a change of membership", effects),
             Event::TransferLeadership { proposal, .. } => {
                 refuse(proposal, "a transfer of leadership: it has no leader", effects);
@@ -143,8 +146,17 @@ impl Engine for Paxos {
         }
     }
 
+    /// One at a time; and none without a quorum near, or with a disk that hangs: then it certainly does not happen, rather
+    /// than, perhaps, later.
     fn takes_proposals(&self) -> bool {
-        self.wanted.is_none()
+        let patience = self.timers.timing.election_timeout_min;
+        let is_hung = self.log.writing_since().is_some_and(|since| self.timers.now.since(since) >= patience);
+        let is_near = |member| {
+            let heard = self.contacts.get(&member).map(|heard| self.timers.now.since(heard.0));
+            member == self.node || heard.is_some_and(|silence| silence < patience)
+        };
+        let near = |phase| self.quorums.holds(phase, &self.membership, is_near);
+        self.wanted.is_none() && !is_hung && near(Phase::One) && near(Phase::Two)
     }
 
     fn standing(&self) -> Standing {
@@ -200,6 +212,7 @@ impl Paxos {
         if !self.membership.contains(from) || (from == self.node && !own_value) {
             return;
         }
+        self.contacts.insert(from, Moment(self.timers.now));
         let ballot = message.ballot;
         match message.body {
             Body::Prepare { slot } => self.on_prepare(from, ballot, slot, effects),
@@ -273,6 +286,6 @@ impl Hash for Paxos {
         let Self { node, membership, quorums, acceptor, log, commit, applied, names, .. } = self;
         (node, membership, quorums, acceptor, log, commit, applied, names).hash(state);
         (&self.learner, self.round_seen, self.watermark, &self.wanted).hash(state);
-        (&self.attempt, &self.held, self.won, &self.reads, &self.supplies).hash(state);
+        (&self.attempt, &self.held, self.won, &self.reads, &self.supplies, &self.contacts).hash(state);
     }
 }

@@ -4,7 +4,8 @@
 //! chosen, one attempt is under way per member, and the values of a member are chosen in the order it was given them.
 
 use consensus_api::{
-    After, Effects, Entry, EntryKind, Generation, Index, NodeId, Outcome, ProposalId, Refusal, Time, WriteSeq,
+    After, Effects, Engine, Entry, EntryKind, Generation, Index, NodeId, Outcome, ProposalId, Refusal, Time,
+    WriteSeq,
 };
 
 use super::acceptor::is_placed;
@@ -70,12 +71,12 @@ pub(super) struct Held {
 const FETCHES_MAX: u32 = 2;
 
 impl Paxos {
-    /// Takes a value to have it chosen, wherever. One at a time: what comes meanwhile gathers in the node.
+    /// Takes a value to have it chosen, wherever. What comes meanwhile gathers in the node.
     pub(super) fn on_propose(&mut self, entry: Entry, effects: &mut Effects<Message>) {
         let proposal = entry.proposal;
         let outcome = if entry.kind == EntryKind::Membership {
             Outcome::Refused(Refusal::Invalid("a membership is changed by asking for the change"))
-        } else if self.wanted.is_some() {
+        } else if !self.takes_proposals() {
             Outcome::Refused(Refusal::NotLeader)
         } else {
             self.wanted = Some(entry);

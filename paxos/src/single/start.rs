@@ -45,6 +45,7 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<Paxos,
         won: (Generation::ZERO, Won::default()),
         reads,
         supplies: Vec::new(),
+        contacts: BTreeMap::new(),
         timers,
     })
 }
