@@ -85,6 +85,8 @@ pub enum Body {
         round: PollRound,
         /// The highest slot in which anything was accepted, or is known to be chosen.
         last: Index,
+        /// Everything up to here is chosen, as far as the sender knows.
+        commit: Index,
     },
     /// Tells how far the sender knows the slots to be chosen.
     Status {
@@ -185,9 +187,10 @@ impl Body {
                 out.put_u64_le(won.last.0);
             }
             Self::Poll { round } => out.put_u64_le(round.0),
-            Self::Polled { round, last } => {
+            Self::Polled { round, last, commit } => {
                 out.put_u64_le(round.0);
                 out.put_u64_le(last.0);
+                out.put_u64_le(commit.0);
             }
         }
     }
@@ -203,7 +206,11 @@ impl Body {
             ACCEPTED => Self::Accepted { slot: index(from)? },
             CHOSEN => Self::Chosen { won: won(from)? },
             POLL => Self::Poll { round: PollRound(from.try_get_u64_le()?) },
-            POLLED => Self::Polled { round: PollRound(from.try_get_u64_le()?), last: index(from)? },
+            POLLED => Self::Polled {
+                round: PollRound(from.try_get_u64_le()?),
+                last: index(from)?,
+                commit: index(from)?,
+            },
             STATUS => Self::Status { commit: index(from)? },
             ASK => Self::Ask { from: index(from)? },
             LEARN => Self::Learn { commit: index(from)? },

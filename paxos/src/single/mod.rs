@@ -229,7 +229,10 @@ impl Paxos {
             Body::Accepted { slot } => self.on_accepted(from, ballot, slot, effects),
             Body::Chosen { won } => self.on_chosen(from, ballot, won, effects),
             Body::Poll { round } => self.on_poll(from, round, effects),
-            Body::Polled { round, last } => self.on_polled(from, round, last, effects),
+            Body::Polled { round, last, commit } => {
+                self.on_polled(from, round, last, effects);
+                self.hear_commit(from, commit, effects);
+            }
             Body::Status { commit } => self.hear_commit(from, commit, effects),
             Body::Ask { from: slot } => self.on_ask(from, slot, effects),
             Body::Learn { commit } => self.on_learn(from, ballot, commit, entries, effects),

@@ -104,7 +104,8 @@ impl Paxos {
     /// Someone asks how far slots have been accepted here. What is not durable yet counts too: it can only make a read
     /// wait for more.
     pub(super) fn on_poll(&self, from: NodeId, round: PollRound, effects: &mut Effects<Message>) {
-        let body = Body::Polled { round, last: self.log.last().max(self.commit) };
+        let (last, commit) = (self.log.last().max(self.commit), self.commit);
+        let body = Body::Polled { round, last, commit };
         effects.send(from, After::Now, Message { ballot: super::NO_BALLOT, body });
     }
 

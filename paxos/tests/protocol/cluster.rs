@@ -7,31 +7,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus_api::{
     After, Effects, Engine, Entry, EntryKind, Event, FlowLimits, Generation, Incarnation, Index, LogTime,
-    Membership, Message as _, NodeId, Op, Outcome, ProposalId, ReadId, Refusal, Role, Setup, SnapshotMark,
-    Time, Timing, WriteSeq,
+    Membership, Message, NodeId, Op, Outcome, ProposalId, ReadId, Refusal, Role, Setup, SnapshotMark, Time,
+    Timing, WriteSeq,
 };
-use quorate_paxos::{Body, Message, MultiPaxos, Options};
 
 use crate::disk::{Disk, Image};
 
 /// A message on its way.
 #[derive(Clone, Debug)]
-pub(crate) struct Packet {
+pub(crate) struct Packet<M> {
     pub(crate) from: u64,
     pub(crate) to: u64,
-    pub(crate) message: Message,
+    pub(crate) message: M,
     pub(crate) entries: Vec<Entry>,
 }
 
 /// One member: engine, disk, and what the engine said.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub(crate) struct Member<E: Engine> {
     /// `None` while it is down.
-    pub(crate) engine: Option<MultiPaxos>,
+    pub(crate) engine: Option<E>,
     pub(crate) disk: Disk,
     pub(crate) now: Time,
-    effects: Effects<Message>,
-    held: Vec<(WriteSeq, NodeId, Message)>,
+    effects: Effects<E::Message>,
+    held: Vec<(WriteSeq, NodeId, E::Message)>,
     pub(crate) applied: Index,
     pub(crate) proposals: Vec<(ProposalId, Outcome)>,
     pub(crate) reads: Vec<(ReadId, Result<Index, Refusal>)>,
@@ -46,12 +45,12 @@ pub(crate) struct Member {
 /// What is the same of a value wherever it is stored.
 type Value = (EntryKind, u32, ProposalId);
 
-pub(crate) struct Cluster {
-    pub(crate) members: BTreeMap<u64, Member>,
-    pub(crate) packets: Vec<Packet>,
+pub(crate) struct Cluster<E: Engine> {
+    pub(crate) members: BTreeMap<u64, Member<E>>,
+    pub(crate) packets: Vec<Packet<E::Message>>,
     pub(crate) founders: Membership,
     pub(crate) limits: FlowLimits,
-    pub(crate) options: Options,
+    pub(crate) options: E::Options,
     pub(crate) seed: u64,
     /// Members that read entries from disk before they send them.
     pub(crate) slow_readers: BTreeSet<u64>,
@@ -73,13 +72,13 @@ pub(crate) fn value(entry: &Entry) -> Value {
     (entry.kind, entry.checksum, entry.proposal)
 }
 
-impl Cluster {
+impl<E: Engine> Cluster<E> {
     /// Voters 1 ..= `count`, with empty logs.
     pub(crate) fn new(count: u64) -> Self {
-        Self::founded(Membership::of_voters((1..=count).map(NodeId)), Options::default(), 1)
+        Self::founded(Membership::of_voters((1..=count).map(NodeId)), E::Options::default(), 1)
     }
 
-    pub(crate) fn founded(founders: Membership, options: Options, seed: u64) -> Self {
+    pub(crate) fn founded(founders: Membership, options: E::Options, seed: u64) -> Self {
         let mut cluster = Self {
             members: BTreeMap::new(),
             packets: Vec::new(),
@@ -147,7 +146,7 @@ impl Cluster {
             flow: limits,
             options,
         };
-        let engine = MultiPaxos::recover(setup, &member.disk.durable().outline).expect("it recovers");
+        let engine = E::recover(setup, &member.disk.durable().outline).expect("it recovers");
         engine.check();
         member.effects = Effects::new();
         member.applied = engine.standing().commit;
@@ -156,15 +155,15 @@ impl Cluster {
         self.step(id, Event::Applied(applied));
     }
 
-    pub(crate) fn member(&self, id: u64) -> &Member {
+    pub(crate) fn member(&self, id: u64) -> &Member<E> {
         &self.members[&id]
     }
 
-    pub(crate) fn member_mut(&mut self, id: u64) -> &mut Member {
+    pub(crate) fn member_mut(&mut self, id: u64) -> &mut Member<E> {
         self.members.get_mut(&id).expect("there is such a member")
     }
 
-    pub(crate) fn engine(&self, id: u64) -> &MultiPaxos {
+    pub(crate) fn engine(&self, id: u64) -> &E {
         self.member(id).engine.as_ref().expect("it is up")
     }
 
@@ -179,15 +178,14 @@ impl Cluster {
     // ---- Steps ----
 
     /// Hands an event to a member, carries out what follows, and checks every law.
-    pub(crate) fn step(&mut self, id: u64, event: Event<'_, Message>) {
+    pub(crate) fn step(&mut self, id: u64, event: Event<'_, E::Message>) {
         let member = self.member_mut(id);
         let Some(engine) = &mut member.engine else { return };
         let before = engine.clone();
         engine.step(member.now, event, &mut member.effects);
-        let mut laws = engine.check() + MultiPaxos::check_step(&before, engine);
-        let up: Vec<&MultiPaxos> =
-            self.members.values().filter_map(|member| member.engine.as_ref()).collect();
-        laws += MultiPaxos::check_cluster(&up);
+        let mut laws = engine.check() + E::check_step(&before, engine);
+        let up: Vec<&E> = self.members.values().filter_map(|member| member.engine.as_ref()).collect();
+        laws += E::check_cluster(&up);
         self.laws += laws;
         self.carry_out(id, before.standing().commit);
     }
@@ -231,7 +229,7 @@ impl Cluster {
         self.apply(id);
     }
 
-    fn send(&mut self, id: u64, send: consensus_api::Outgoing<Message>) {
+    fn send(&mut self, id: u64, send: consensus_api::Outgoing<E::Message>) {
         let (to, message) = (send.to.0, send.message);
         match (send.after, send.entries) {
             (After::Now, None) => {
@@ -265,7 +263,7 @@ impl Cluster {
         let packets = &mut self.packets;
         member.held.retain(|(seq, to, message)| {
             if *seq <= durable && engine.is_some_and(|engine| engine.still_true(message)) {
-                packets.push(Packet { from: id, to: to.0, message: *message, entries: Vec::new() });
+                packets.push(Packet { from: id, to: to.0, message: message.clone(), entries: Vec::new() });
             }
             *seq > durable
         });
@@ -331,11 +329,11 @@ impl Cluster {
 
     // ---- Network ----
 
-    pub(crate) fn deliver(&mut self, packet: &Packet) {
+    pub(crate) fn deliver(&mut self, packet: &Packet<E::Message>) {
         // Over the wire and back: every message that is ever sent also proves its byte form.
         let mut bytes = bytes::BytesMut::new();
         packet.message.encode(&mut bytes);
-        let message = Message::decode(bytes.freeze()).expect("it was just encoded");
+        let message = E::Message::decode(bytes.freeze()).expect("it was just encoded");
         assert_eq!(message, packet.message);
         if self.members.contains_key(&packet.to) {
             self.step(
@@ -346,7 +344,7 @@ impl Cluster {
     }
 
     /// Takes the packets of this kind out of the network.
-    pub(crate) fn take(&mut self, which: impl Fn(&Packet) -> bool) -> Vec<Packet> {
+    pub(crate) fn take(&mut self, which: impl Fn(&Packet<E::Message>) -> bool) -> Vec<Packet<E::Message>> {
         let (taken, left) = std::mem::take(&mut self.packets).into_iter().partition(which);
         self.packets = left;
         taken
@@ -357,7 +355,10 @@ impl Cluster {
     }
 
     /// Delivers the packets of this kind that are on their way now, but not what follows from them.
-    pub(crate) fn deliver_only(&mut self, which: impl Fn(&Packet) -> bool) -> Vec<Packet> {
+    pub(crate) fn deliver_only(
+        &mut self,
+        which: impl Fn(&Packet<E::Message>) -> bool,
+    ) -> Vec<Packet<E::Message>> {
         let taken = self.take(which);
         taken.iter().for_each(|packet| self.deliver(packet));
         taken
@@ -435,36 +436,6 @@ impl Cluster {
             let member = self.member_mut(id);
             member.now = member.now + timing().election_timeout_min;
         }
-    }
-
-    /// Makes `id` lead, by the promises of everyone that answers.
-    pub(crate) fn elect(&mut self, id: u64) {
-        self.elect_without(id, &[]);
-    }
-
-    pub(crate) fn elect_without(&mut self, id: u64, lost: &[u64]) {
-        self.wait_long();
-        self.fire(id);
-        self.settle_without(lost);
-        assert_eq!(self.role(id), Role::Leader, "node {id} should lead");
-    }
-
-    /// Takes `id` through agreement and as far as its own promise: its questions are on their way.
-    pub(crate) fn begin_ballot(&mut self, id: u64) -> Generation {
-        self.wait_long();
-        self.fire(id);
-        self.deliver_only(|packet| matches!(packet.message.body, Body::PreElect { .. }));
-        self.deliver_only(|packet| matches!(packet.message.body, Body::PreElectAck { .. }));
-        self.complete_writes(id);
-        let ballot = self.engine(id).promised();
-        assert_eq!(ballot.node, NodeId(id), "node {id} should have begun a ballot");
-        ballot
-    }
-
-    /// Hands a message to a member, as if it had come over the network.
-    pub(crate) fn inject(&mut self, from: u64, to: u64, ballot: Generation, body: Body, entries: &[Entry]) {
-        let message = Message { ballot, body };
-        self.deliver(&Packet { from, to, message, entries: entries.to_vec() });
     }
 
     // ---- Requests ----
@@ -577,24 +548,4 @@ pub(crate) fn log_of(promised: Generation, entries: &[Entry]) -> Image {
     image.apply(&Op::HardState(Bytes::from(bytes)));
     entries.iter().for_each(|entry| image.apply(&Op::Put(entry.clone())));
     image
-}
-
-pub(crate) fn is_accept(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::Accept(_))
-}
-
-pub(crate) fn is_accepted(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::Accepted { .. })
-}
-
-pub(crate) fn is_prepare(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::Prepare { .. })
-}
-
-pub(crate) fn is_promise(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::Promise { .. })
-}
-
-pub(crate) fn is_nack(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::Nack { .. })
 }

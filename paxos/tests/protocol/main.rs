@@ -1,13 +1,7 @@
-//! Multi-Paxos, chapter by chapter: each test is an incident, named after what it shows. Where another implementation
-//! shipped the bug, its report is cited.
+//! The Paxos engines, moment by moment.
 
-mod acceptors;
 mod cluster;
 mod disk;
-mod elections;
-mod learning;
-mod phase_one;
-mod phase_two;
+mod multi;
 mod random;
-mod reads;
-mod snapshots;
+mod single;

@@ -3,7 +3,7 @@
 use consensus_api::{Engine, Generation, Index};
 use quorate_paxos::{Body, ReadRound, Tidings};
 
-use crate::cluster::{Cluster, ballot, is_accepted, is_nack, is_prepare, is_promise, timing};
+use crate::multi::{Cluster, ballot, is_accepted, is_nack, is_prepare, is_promise, timing};
 
 const TIDINGS: Tidings = Tidings { commit: Index::ZERO, barrier: Index::ZERO, round: ReadRound(0) };
 const PREPARE: Body = Body::Prepare { from: Index(1) };

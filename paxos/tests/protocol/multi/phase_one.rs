@@ -3,7 +3,7 @@
 use consensus_api::{Engine, Entry, EntryKind, FlowLimits, Generation, Index, Membership, NodeId, Role};
 use quorate_paxos::{Body, Options, ReadRound, Tidings};
 
-use crate::cluster::{Cluster, ballot, is_accept, is_prepare, is_promise, log_of, timing, value};
+use crate::multi::{Cluster, ballot, is_accept, is_prepare, is_promise, log_of, timing, value};
 
 /// Node 1 is to lead a cluster of three, with so many promises, in which these stand in the logs: (node, slot, ballot).
 fn left_behind(promises: usize, logs: &[(u64, u64, Generation)]) -> (Cluster, Vec<Entry>) {
@@ -208,7 +208,7 @@ fn a_long_report_comes_in_frames_of_bounded_size() {
     for _ in 0..400 {
         reports += cluster.packets.iter().filter(|packet| is_promise(packet) && packet.to == 1).count();
         let bytes =
-            |packet: &crate::cluster::Packet| packet.entries.iter().map(Entry::record_len).sum::<usize>();
+            |packet: &crate::multi::Packet| packet.entries.iter().map(Entry::record_len).sum::<usize>();
         assert!(cluster.packets.iter().all(|packet| bytes(packet) <= 300));
         cluster.deliver_only(|packet| packet.to != 3);
         cluster.complete_all_writes();

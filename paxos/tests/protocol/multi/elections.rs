@@ -5,7 +5,7 @@ use std::time::Duration;
 use consensus_api::{Engine, FlowLimits, Membership, NodeId, Role, Setup, StartError, Time};
 use quorate_paxos::{Body, MultiPaxos, Options};
 
-use crate::cluster::{Cluster, ballot, is_prepare, timing};
+use crate::multi::{Cluster, ballot, is_prepare, timing};
 
 const LONG: Duration = Duration::from_secs(20);
 

@@ -1,0 +1,70 @@
+//! Multi-Paxos, chapter by chapter: each test is an incident, named after what it shows. Where another implementation
+//! shipped the bug, its report is cited.
+
+mod acceptors;
+mod elections;
+mod learning;
+mod phase_one;
+mod phase_two;
+mod reads;
+mod snapshots;
+
+use consensus_api::{Entry, Generation, NodeId, Role};
+use quorate_paxos::{Body, Message, MultiPaxos};
+
+pub(crate) use crate::cluster::{ballot, log_of, timing, value};
+
+pub(crate) type Cluster = crate::cluster::Cluster<MultiPaxos>;
+pub(crate) type Packet = crate::cluster::Packet<Message>;
+
+impl Cluster {
+    /// Makes `id` lead, by the promises of everyone that answers.
+    pub(crate) fn elect(&mut self, id: u64) {
+        self.elect_without(id, &[]);
+    }
+
+    pub(crate) fn elect_without(&mut self, id: u64, lost: &[u64]) {
+        self.wait_long();
+        self.fire(id);
+        self.settle_without(lost);
+        assert_eq!(self.role(id), Role::Leader, "node {id} should lead");
+    }
+
+    /// Takes `id` through agreement and as far as its own promise: its questions are on their way.
+    pub(crate) fn begin_ballot(&mut self, id: u64) -> Generation {
+        self.wait_long();
+        self.fire(id);
+        self.deliver_only(|packet| matches!(packet.message.body, Body::PreElect { .. }));
+        self.deliver_only(|packet| matches!(packet.message.body, Body::PreElectAck { .. }));
+        self.complete_writes(id);
+        let ballot = self.engine(id).promised();
+        assert_eq!(ballot.node, NodeId(id), "node {id} should have begun a ballot");
+        ballot
+    }
+
+    /// Hands a message to a member, as if it had come over the network.
+    pub(crate) fn inject(&mut self, from: u64, to: u64, ballot: Generation, body: Body, entries: &[Entry]) {
+        let message = Message { ballot, body };
+        self.deliver(&Packet { from, to, message, entries: entries.to_vec() });
+    }
+}
+
+pub(crate) fn is_accept(packet: &Packet) -> bool {
+    matches!(packet.message.body, Body::Accept(_))
+}
+
+pub(crate) fn is_accepted(packet: &Packet) -> bool {
+    matches!(packet.message.body, Body::Accepted { .. })
+}
+
+pub(crate) fn is_prepare(packet: &Packet) -> bool {
+    matches!(packet.message.body, Body::Prepare { .. })
+}
+
+pub(crate) fn is_promise(packet: &Packet) -> bool {
+    matches!(packet.message.body, Body::Promise { .. })
+}
+
+pub(crate) fn is_nack(packet: &Packet) -> bool {
+    matches!(packet.message.body, Body::Nack { .. })
+}
