@@ -67,6 +67,7 @@
 //! * `paxos`: single-decree Paxos, slot by slot. No leader: every member proposes for itself. Fixed members.
 //! * `tcp` (default): sockets between members.
 //! * `file` (default): logs and snapshots in files.
+//! * `client` (default): exactly-once clients, in this process and from others: `Client`, `ClientPort`.
 //! * `metrics`: counts and levels, for the facade of that name; `docs/metrics.md` lists them.
 //! * `__engine`: set by every engine's feature; not for you.
 //!
@@ -83,6 +84,8 @@ pub use node::{
     NoTransport, Options, ReadLevel, SessionAnswer, Status, SystemClock,
 };
 
+#[cfg(feature = "client")]
+pub use client::{Client, ClientOptions, ClientPort, ClientPortOptions, Endpoint, InProcess, Remote};
 #[cfg(feature = "multi-paxos")]
 pub use paxos::{MultiPaxos, Options as MultiPaxosOptions};
 #[cfg(feature = "paxos")]

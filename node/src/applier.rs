@@ -39,6 +39,9 @@ pub enum SessionAnswer {
     /// The command was carried out, now or earlier, and this is the state machine's answer in its byte form: the same
     /// bytes however often one asks.
     Answered(Bytes),
+    /// The command was carried out, once; but its answer cannot be told, because it has no byte form or was too large to
+    /// be remembered.
+    CarriedOut,
     /// The session is closed.
     Closed,
 }
@@ -131,10 +134,11 @@ impl<S: StateMachine> Applier<S> {
                 let mut bytes = BytesMut::new();
                 let bytes = answer.encode(&mut bytes).ok().map(|()| bytes.freeze());
                 self.sessions.remember(session, sequence, bytes.clone());
-                bytes.map(SessionAnswer::Answered).ok_or(Error::OutcomeUnknown { reason: NO_BYTE_FORM })
+                Ok(bytes.map_or(SessionAnswer::CarriedOut, SessionAnswer::Answered))
             }
             Receipt::Repeated(answer) => Ok(SessionAnswer::Answered(answer)),
-            Receipt::Forgotten(reason) => Err(Error::OutcomeUnknown { reason }),
+            Receipt::CarriedOut => Ok(SessionAnswer::CarriedOut),
+            Receipt::Acknowledged => Err(Error::OutcomeUnknown { reason: ACKNOWLEDGED }),
             Receipt::Refused(reason) => Err(Error::Refused { reason: reason.to_owned() }),
             Receipt::Unknown => Err(Error::SessionExpired { session }),
         })
@@ -179,7 +183,7 @@ impl<S: StateMachine> Applier<S> {
     }
 }
 
-const NO_BYTE_FORM: &str = "the command was carried out, and its answer has no byte form";
+const ACKNOWLEDGED: &str = "the client had said that it no longer waits for the answer to this command";
 
 /// Carries out what the state machine's author wrote: a panic there is a failure like any other.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {

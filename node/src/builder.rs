@@ -171,7 +171,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             replica,
         };
         runtime.spawn(driver.run());
-        Ok(Node::new(Shared::new(node, requests, statuses, &options)))
+        Ok(Node::new(Shared::new(&identity, requests, statuses, &options)))
     }
 }
 

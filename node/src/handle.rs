@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::{Error, Index, NodeId, Payload, SessionOp, StateMachine};
+use consensus_api::{ClusterName, Error, Identity, Index, NodeId, Payload, SessionOp, StateMachine};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::applier::SessionAnswer;
@@ -30,6 +30,7 @@ pub struct Node<S: StateMachine, D = ()> {
 }
 
 pub(crate) struct Shared<S: StateMachine> {
+    cluster: ClusterName,
     node: NodeId,
     requests: mpsc::UnboundedSender<Request<S>>,
     budget: Arc<Semaphore>,
@@ -41,13 +42,14 @@ pub(crate) struct Shared<S: StateMachine> {
 
 impl<S: StateMachine> Shared<S> {
     pub(crate) fn new(
-        node: NodeId,
+        identity: &Identity,
         requests: mpsc::UnboundedSender<Request<S>>,
         status: watch::Receiver<Status>,
         options: &Options,
     ) -> Self {
         Self {
-            node,
+            cluster: identity.cluster.clone(),
+            node: identity.node,
             requests,
             budget: Arc::new(Semaphore::new(options.request_bytes_max)),
             queueing: AtomicUsize::new(0),
@@ -83,6 +85,16 @@ impl<S: StateMachine, D> Node<S, D> {
     /// The node's id.
     pub fn id(&self) -> NodeId {
         self.shared.node
+    }
+
+    /// The name of its cluster.
+    pub fn cluster(&self) -> &ClusterName {
+        &self.shared.cluster
+    }
+
+    /// The largest command that it takes, in bytes.
+    pub fn command_bytes_max(&self) -> usize {
+        self.shared.command_bytes_max
     }
 
     /// Proposes a command; the answer is what this node's state machine gave for it, after the command was committed.

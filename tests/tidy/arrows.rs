@@ -6,13 +6,14 @@ use crate::assert_none;
 use crate::tree::{Source, files, packages};
 
 /// A package, what of ours it may use, and what of ours its tests may use besides.
-const ARROWS: [(&str, &[&str], &[&str]); 8] = [
+const ARROWS: [(&str, &[&str], &[&str]); 9] = [
     ("quorate-consensus-api", &[], &["quorate-testkit"]),
     ("quorate-raft", &["quorate-consensus-api"], &["quorate-testkit"]),
     ("quorate-paxos", &["quorate-consensus-api"], &["quorate-testkit"]),
     ("quorate-transport-tcp", &["quorate-consensus-api"], &["quorate-testkit"]),
     ("quorate-storage-file", &["quorate-consensus-api"], &["quorate-testkit"]),
     ("quorate-node", &["quorate-consensus-api"], &["quorate-testkit"]),
+    ("quorate-client", &["quorate-consensus-api", "quorate-node"], &["quorate-testkit"]),
     ("quorate-testkit", &["quorate-consensus-api", "quorate-node"], &[]),
     (
         "quorate",
@@ -23,6 +24,7 @@ const ARROWS: [(&str, &[&str], &[&str]); 8] = [
             "quorate-transport-tcp",
             "quorate-storage-file",
             "quorate-node",
+            "quorate-client",
         ],
         &["quorate-testkit"],
     ),

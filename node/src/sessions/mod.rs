@@ -94,17 +94,16 @@ pub(crate) enum Receipt {
     New,
     /// It was carried out before, and answered this.
     Repeated(Bytes),
-    /// It was carried out before; the answer is gone.
-    Forgotten(&'static str),
+    /// It was carried out before; the answer was too large to be remembered.
+    CarriedOut,
+    /// The client had said that it no longer waits for it. It may have been carried out before.
+    Acknowledged,
     /// It is not to be carried out.
     Refused(&'static str),
     /// There is no such session.
     Unknown,
 }
 
-const ACKNOWLEDGED: &str = "the client had said that it has the answer to this command";
-const ANSWER_TOO_LARGE: &str =
-    "the command was carried out before, and its answer was too large to be remembered";
 const BEYOND_WINDOW: &str = "the command's number is too far beyond the session's oldest unanswered one";
 
 impl Sessions {
@@ -152,11 +151,11 @@ impl Sessions {
             self.answers_bytes -= forgotten.values().map(Remembered::cost_bytes).sum::<usize>();
         }
         if sequence < session.acknowledged {
-            return Receipt::Forgotten(ACKNOWLEDGED);
+            return Receipt::Acknowledged;
         }
         match session.answers.get(&sequence) {
             Some(Remembered::Answer(answer)) => Receipt::Repeated(answer.clone()),
-            Some(Remembered::TooLarge) => Receipt::Forgotten(ANSWER_TOO_LARGE),
+            Some(Remembered::TooLarge) => Receipt::CarriedOut,
             None if sequence - session.acknowledged >= self.limits.window => Receipt::Refused(BEYOND_WINDOW),
             None => Receipt::New,
         }

@@ -88,10 +88,10 @@ impl Naive {
         let acknowledged = session.acknowledged;
         session.answers.retain(|(sequence, _)| *sequence >= acknowledged);
         if sequence < acknowledged {
-            return Receipt::Forgotten(ACKNOWLEDGED);
+            return Receipt::Acknowledged;
         }
         if let Some((_, answer)) = session.answers.iter().find(|(known, _)| *known == sequence) {
-            return answer.clone().map_or(Receipt::Forgotten(ANSWER_TOO_LARGE), Receipt::Repeated);
+            return answer.clone().map_or(Receipt::CarriedOut, Receipt::Repeated);
         }
         if sequence >= acknowledged + LIMITS.window {
             return Receipt::Refused(BEYOND_WINDOW);
