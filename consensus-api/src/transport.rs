@@ -1,5 +1,7 @@
 //! [`Transport`]: how frames reach the other members.
 
+use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -79,6 +81,82 @@ pub enum SendError {
     TooLarge,
 }
 
+/// How a transport stands to one peer, for the operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerConnection {
+    /// The peer.
+    pub peer: NodeId,
+    /// Where it is dialled, as it was told. A name is looked up for each attempt.
+    pub address: Arc<str>,
+    /// Whether frames to it get through.
+    pub reach: Reach,
+    /// Whether it has a connection to this node on which it may send.
+    pub calls: bool,
+    /// Why the two last refused each other, until they meet.
+    pub refusal: Option<PeerRefusal>,
+}
+
+/// Whether frames get through to a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Reach {
+    /// No attempt has ended yet.
+    #[default]
+    Untried,
+    /// They do.
+    Open,
+    /// They do not. Another attempt follows.
+    Closed,
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Untried => "not tried yet",
+            Self::Open => "connected",
+            Self::Closed => "out of reach",
+        })
+    }
+}
+
+/// Why two nodes do not talk, by a name for programs and a sentence for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerRefusal {
+    /// What is wrong.
+    pub kind: PeerRefusalKind,
+    /// What is wrong, between whom, and the remedy.
+    pub reason: Arc<str>,
+}
+
+/// What is wrong between two nodes that do not talk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum PeerRefusalKind {
+    /// No version of the protocol is spoken by both.
+    Version,
+    /// They belong to different clusters.
+    Cluster,
+    /// They run different engines.
+    Engine,
+    /// Another node answers at the address.
+    WrongNode,
+    /// The one that called is not among the peers of the other.
+    Stranger,
+    /// Two processes go by one id.
+    SameNode,
+    /// One runs on a copy of the other's disk.
+    SameStore,
+    /// One lacks a feature of the protocol that the other must have.
+    Feature,
+    /// One could not prove to know the secret that members share.
+    Secret,
+    /// A certificate is not trusted, or is not that of the node that shows it.
+    Certificate,
+    /// One speaks TLS and the other does not.
+    Encryption,
+    /// Something that this version has no name for.
+    Other,
+}
+
 /// Carries opaque frames between the members of a cluster.
 ///
 /// What a transport promises:
@@ -114,6 +192,23 @@ pub trait Transport: Send + 'static {
 
     /// The most bytes one frame may have.
     fn frame_bytes_max(&self) -> usize;
+
+    /// From now on this peer is dialled at this address: one that was not known, or one that has moved. Whatever
+    /// connection it has at another address ends. A transport whose peers need no address does nothing.
+    fn set_address(&self, node: NodeId, address: &str) {
+        let _ = (node, address);
+    }
+
+    /// From now on this peer is unknown: connections to it and from it end, and it is refused when it calls. A
+    /// transport that keeps no list of peers does nothing.
+    fn forget(&self, node: NodeId) {
+        let _ = node;
+    }
+
+    /// How it stands to each peer, by id. Empty for a transport that keeps no account.
+    fn peers(&self) -> Vec<PeerConnection> {
+        Vec::new()
+    }
 }
 
 /// A transport that cannot start.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use consensus_api::{Engine, Generation, Index, NodeId, Role, Standing, Time};
+use consensus_api::{Engine, Generation, Index, NodeId, PeerConnection, Role, Standing, Time, Transport};
 use tokio::sync::watch;
 
 use crate::replica::Replica;
@@ -17,6 +17,7 @@ pub(crate) struct Board {
     shown: Option<Shown>,
     next: Time,
     stale: bool,
+    connections: u64,
 }
 
 /// What of a status is compared to see whether it has changed.
@@ -26,6 +27,8 @@ struct Shown {
     applied: Index,
     snapshot: Index,
     notes: u64,
+    /// Counts what the transport told about its connections.
+    connections: u64,
 }
 
 impl Shown {
@@ -44,7 +47,7 @@ const SHOWN_EVERY: Duration = Duration::from_millis(5);
 
 impl Board {
     pub(crate) fn new(status: watch::Sender<Status>) -> Self {
-        Self { status, shown: None, next: Time::ZERO, stale: false }
+        Self { status, shown: None, next: Time::ZERO, stale: false, connections: 0 }
     }
 
     /// When there is something to publish.
@@ -52,29 +55,46 @@ impl Board {
         if self.stale { self.next } else { Time::MAX }
     }
 
+    /// The transport told something of a connection.
+    pub(crate) const fn connection_changed(&mut self) {
+        self.connections += 1;
+    }
+
     /// Whether the status was put up anew.
-    pub(crate) fn publish_if_due<E: Engine, P, R>(&mut self, replica: &Replica<E, P, R>, now: Time) -> bool {
+    pub(crate) fn publish_if_due<E: Engine, P, R>(
+        &mut self,
+        replica: &Replica<E, P, R>,
+        transport: &impl Transport,
+        now: Time,
+    ) -> bool {
         let current = Shown {
             standing: replica.standing(),
             applied: replica.applied_index(),
             snapshot: replica.snapshot_index(),
             notes: replica.noted(),
+            connections: self.connections,
         };
         let Some(shown) = self.shown.filter(|shown| shown.office() == current.office()) else {
             tell(replica);
-            self.publish(replica, now, current);
+            self.publish(replica, transport, now, current);
             return true;
         };
         self.stale = shown != current;
         let due = self.stale && (now >= self.next || shown.generation() != current.generation());
         if due {
-            self.publish(replica, now, current);
+            self.publish(replica, transport, now, current);
         }
         due
     }
 
-    fn publish<E: Engine, P, R>(&mut self, replica: &Replica<E, P, R>, now: Time, shown: Shown) {
-        self.status.send_replace(status_of(replica, None));
+    fn publish<E: Engine, P, R>(
+        &mut self,
+        replica: &Replica<E, P, R>,
+        transport: &impl Transport,
+        now: Time,
+        shown: Shown,
+    ) {
+        self.status.send_replace(status_of(replica, transport.peers(), None));
         self.shown = Some(shown);
         self.stale = false;
         self.next = now + SHOWN_EVERY;
@@ -85,11 +105,15 @@ impl Board {
         if cause != SHUT_DOWN {
             tracing::error!(node = replica.identity().node.0, "the node stops: {cause}");
         }
-        self.status.send_replace(status_of(replica, Some(cause)));
+        self.status.send_replace(status_of(replica, Vec::new(), Some(cause)));
     }
 }
 
-pub(crate) fn status_of<E: Engine, P, R>(replica: &Replica<E, P, R>, stopped: Option<String>) -> Status {
+pub(crate) fn status_of<E: Engine, P, R>(
+    replica: &Replica<E, P, R>,
+    connections: Vec<PeerConnection>,
+    stopped: Option<String>,
+) -> Status {
     let standing = replica.standing();
     let mut peers = Vec::new();
     replica.engine().progress(&mut peers);
@@ -105,6 +129,7 @@ pub(crate) fn status_of<E: Engine, P, R>(replica: &Replica<E, P, R>, stopped: Op
         snapshot: replica.snapshot_index(),
         membership: replica.engine().membership().clone(),
         peers,
+        connections,
         notes: replica.notes().to_vec(),
         stopped: stopped.map(Into::into),
     }

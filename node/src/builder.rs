@@ -144,7 +144,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
 
         let (requests, receiver) = mpsc::unbounded_channel();
         let (feedback, feedbacks) = mpsc::unbounded_channel();
-        let (status, statuses) = watch::channel(status_of(&replica, None));
+        let (status, statuses) = watch::channel(status_of(&replica, transport.peers(), None));
         let bytes_max = transport.frame_bytes_max() - FRAME_OVERHEAD_BYTES;
         let (chunk_orders, chunk_reports, chunks) = Chunks::spawn(snapshots.clone(), bytes_max, &runtime);
         let worker = Worker::new(applier, snapshots, feedback, runtime.clone());

@@ -119,7 +119,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 return Poll::Ready(());
             }
             let rang = self.alarm.poll(cx, self.replica.deadline().min(self.board.due()));
-            if self.board.publish_if_due(&self.replica, now) {
+            if self.board.publish_if_due(&self.replica, &self.transport, now) {
                 self.meter.show(&self.reading());
             }
             if !took && !gave && !rang {
@@ -145,8 +145,9 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         let mut took = self.take_requests(now, cx);
         for _ in 0..INTAKE_MAX {
             let Poll::Ready(arrival) = self.transport.poll_arrival(cx) else { break };
-            if let Arrival::Frame { frame, .. } = &arrival {
-                self.meter.received(frame.len());
+            match &arrival {
+                Arrival::Frame { frame, .. } => self.meter.received(frame.len()),
+                _ => self.board.connection_changed(),
             }
             self.replica.arrival(now, wall, arrival);
             took = true;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use consensus_api::{EngineName, Generation, Index, Membership, NodeId, PeerProgress, Role};
+use consensus_api::{EngineName, Generation, Index, Membership, NodeId, PeerConnection, PeerProgress, Role};
 
 /// Where a node stood a moment ago. See [`Node::status`](crate::Node::status).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +30,8 @@ pub struct Status {
     pub membership: Membership,
     /// What a leader knows of the others. Empty on a follower.
     pub peers: Vec<PeerProgress>,
+    /// How the transport stands to each peer, by id. Empty if it keeps no account.
+    pub connections: Vec<PeerConnection>,
     /// What an operator should know: repairs at start, peers that were refused. The newest come last; at most 32.
     pub notes: Vec<String>,
     /// Why the node has stopped, if it has.

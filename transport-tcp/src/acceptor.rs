@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use consensus_api::NodeId;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -31,10 +32,16 @@ pub(crate) struct Acceptor {
     readers: JoinSet<()>,
     /// The reader of each peer and purpose.
     current: HashMap<(NodeId, Purpose), AbortHandle>,
+    /// Peers whose connections are to end.
+    forgotten: UnboundedReceiver<NodeId>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(listener: TcpListener, roster: Arc<Roster>) -> Self {
+    pub(crate) fn new(
+        listener: TcpListener,
+        roster: Arc<Roster>,
+        forgotten: UnboundedReceiver<NodeId>,
+    ) -> Self {
         Self {
             listener,
             roster,
@@ -42,6 +49,7 @@ impl Acceptor {
             pending: VecDeque::new(),
             readers: JoinSet::new(),
             current: HashMap::new(),
+            forgotten,
         }
     }
 
@@ -62,6 +70,7 @@ impl Acceptor {
                     }
                 }
                 Some(_) = self.readers.join_next() => {}
+                Some(peer) = self.forgotten.recv() => self.end_all_of(peer),
             }
         }
     }
@@ -82,7 +91,7 @@ impl Acceptor {
                 Ok(handshake) => return Some((stream, handshake)),
                 Err(Ending::Refused(_)) => {} // told already
                 Err(Ending::Closed) => debug!(%address, "a caller left without a word"),
-                Err(ending) => warn!(%address, reason = %ending, "dropped a caller"),
+                Err(ending) => roster.dropped(address, ending.name(), &ending),
             }
             None
         }));
@@ -91,11 +100,24 @@ impl Acceptor {
     /// Starts to read from a peer, in place of its older connection.
     fn let_in(&mut self, stream: TcpStream, handshake: Handshake) {
         let key = (handshake.peer, handshake.purpose);
+        if !self.roster.knows(handshake.peer) {
+            return; // forgotten meanwhile
+        }
         let reader = Reader::new(stream, handshake, &self.roster);
         let reader = self.readers.spawn(reader.run());
         if let Some(older) = self.current.insert(key, reader) {
             older.abort();
         }
+    }
+
+    fn end_all_of(&mut self, peer: NodeId) {
+        self.current.retain(|(from, _), reader| {
+            let stays = *from != peer;
+            if !stays {
+                reader.abort();
+            }
+            stays
+        });
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use consensus_api::{Arrival, Frame, Lane, NodeId};
 use tokio::io::AsyncRead;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 
@@ -25,8 +27,8 @@ use crate::silence::Silence;
 pub(crate) struct Dialer {
     pub(crate) roster: Arc<Roster>,
     pub(crate) peer: NodeId,
-    /// `host:port`, resolved anew for each connection.
-    pub(crate) address: String,
+    /// `host:port`, resolved anew for each connection. It may change.
+    pub(crate) address: watch::Receiver<Arc<str>>,
     pub(crate) purpose: Purpose,
     /// What this connection carries.
     pub(crate) outbox: Arc<Outbox>,
@@ -40,24 +42,43 @@ impl Dialer {
         let options = &self.roster.options;
         let mut backoff =
             Backoff::new(options.reconnect_wait_min, options.reconnect_wait_max, self.jitter_seed());
+        let mut moves = self.address.clone();
         loop {
-            if self.purpose == Purpose::Bulk {
-                self.outbox.filled().await; // dialled when there is something to carry
-            }
-            match self.dial().await {
-                Ok((stream, handshake)) => {
-                    self.up(&handshake);
-                    let since = Instant::now();
-                    let ending = self.carry(stream, handshake).await;
-                    self.down(&ending);
+            let address = Arc::clone(&moves.borrow_and_update());
+            tokio::select! {
+                lasted = self.attempt(&address) => {
                     // A connection that breaks at once is no sign that all is well.
-                    if since.elapsed() > options.reconnect_wait_max {
+                    if lasted > options.reconnect_wait_max {
                         backoff.reset();
                     }
+                    tokio::select! {
+                        () = sleep(backoff.wait()) => continue,
+                        Ok(()) = moves.changed() => {}
+                    }
                 }
-                Err(ending) => self.down(&ending),
+                Ok(()) = moves.changed() => self.down(&address, &Ending::Moved),
             }
-            sleep(backoff.wait()).await;
+            backoff.reset();
+        }
+    }
+
+    /// One connection, or a failure to come to one. How long it lasted.
+    async fn attempt(&self, address: &str) -> Duration {
+        if self.purpose == Purpose::Bulk {
+            self.outbox.filled().await; // dialled when there is something to carry
+        }
+        match self.dial(address).await {
+            Ok((stream, handshake)) => {
+                self.up(address, &handshake);
+                let since = Instant::now();
+                let ending = self.carry(stream, handshake).await;
+                self.down(address, &ending);
+                since.elapsed()
+            }
+            Err(ending) => {
+                self.down(address, &ending);
+                Duration::ZERO
+            }
         }
     }
 
@@ -69,10 +90,10 @@ impl Dialer {
             .fold(0, |seed: u64, part| (seed ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    async fn dial(&self) -> Result<(TcpStream, Handshake), Ending> {
+    async fn dial(&self, address: &str) -> Result<(TcpStream, Handshake), Ending> {
         let wait_max = self.roster.options.dial_wait_max;
         let dial = async {
-            let mut stream = self.connect().await?;
+            let mut stream = connect(address).await?;
             let mine = self.roster.hello(self.peer, self.purpose);
             let handshake = Handshake::call(&mut stream, &mine).await?;
             Ok((stream, handshake))
@@ -80,38 +101,16 @@ impl Dialer {
         timeout(wait_max, dial).await.unwrap_or(Err(Ending::Late { wait_max }))
     }
 
-    /// Tries each address that the name stands for.
-    async fn connect(&self) -> Result<TcpStream, Ending> {
-        let resolved = lookup_host(&self.address).await;
-        let addresses =
-            resolved.map_err(|source| Ending::Unresolved { address: self.address.clone(), source })?;
-        let mut ending = Ending::Nowhere { address: self.address.clone() };
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                // A system may connect a socket to itself when nobody listens and the port it draws is the one dialled.
-                Ok(stream) if stream.local_addr()? == stream.peer_addr()? => {
-                    ending = io::Error::from(io::ErrorKind::ConnectionRefused).into();
-                }
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
-                }
-                Err(error) => ending = error.into(),
-            }
-        }
-        Err(ending)
-    }
-
-    fn up(&self, handshake: &Handshake) {
+    fn up(&self, address: &str, handshake: &Handshake) {
         self.roster.met(self.peer);
         self.outbox.open(handshake.agreement.frame_bytes_max);
         if self.purpose == Purpose::Consensus {
-            info!(peer = %self.peer, address = self.address, "connected");
+            info!(peer = %self.peer, address, "connected");
             self.roster.inbox.notice(Arrival::Connected(self.peer));
         }
     }
 
-    fn down(&self, ending: &Ending) {
+    fn down(&self, address: &str, ending: &Ending) {
         let (peer, inbox) = (self.peer, &self.roster.inbox);
         match ending {
             Ending::Refused(refusal) => self.roster.refused(peer, refusal.code(), &refusal.to_string()),
@@ -120,15 +119,17 @@ impl Dialer {
         }
         match self.purpose {
             Purpose::Consensus if self.outbox.close() => {
-                info!(%peer, address = self.address, reason = %ending, "unreachable");
+                info!(%peer, address, reason = %ending, "unreachable");
                 inbox.notice(Arrival::Unreachable(peer));
             }
             Purpose::Consensus => {
-                debug!(%peer, address = self.address, reason = %ending, "still unreachable");
+                debug!(%peer, address, reason = %ending, "still unreachable");
             }
+            // The connection for consensus moves as well, and says so.
+            Purpose::Bulk if matches!(ending, Ending::Moved) => self.outbox.clear(),
             // Frames were lost, but the peer is there.
             Purpose::Bulk => {
-                debug!(%peer, address = self.address, reason = %ending, "bulk connection lost");
+                debug!(%peer, address, reason = %ending, "bulk connection lost");
                 self.outbox.clear();
                 self.consensus.while_open(|| {
                     inbox.notice(Arrival::Unreachable(peer));
@@ -165,6 +166,27 @@ impl Dialer {
             () = silence.exceeds(silence_max, || self.outbox.request_ping()) => Ending::Silent { silence_max },
         }
     }
+}
+
+/// Tries each address that the name stands for.
+async fn connect(to: &str) -> Result<TcpStream, Ending> {
+    let resolved = lookup_host(to).await;
+    let addresses = resolved.map_err(|source| Ending::Unresolved { address: to.to_owned(), source })?;
+    let mut ending = Ending::Nowhere { address: to.to_owned() };
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            // A system may connect a socket to itself when nobody listens and the port it draws is the one dialled.
+            Ok(stream) if stream.local_addr()? == stream.peer_addr()? => {
+                ending = io::Error::from(io::ErrorKind::ConnectionRefused).into();
+            }
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => ending = error.into(),
+        }
+    }
+    Err(ending)
 }
 
 /// All that comes back on a dialled connection, besides its end.

@@ -25,12 +25,28 @@ pub(crate) enum Ending {
     Late { wait_max: Duration },
     #[error(transparent)]
     Frame(#[from] FrameError),
-    #[error("a newer connection has taken its place")]
+    #[error("a newer connection has taken its place, or the peer was forgotten")]
     Superseded,
+    #[error("the peer has another address now")]
+    Moved,
     /// We do not talk to them.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// They do not talk to us.
     #[error("{words}")]
     RefusedByPeer { code: u8, words: String },
+}
+
+impl Ending {
+    /// What kind of ending it is, by which a repetition is known.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Unresolved { .. } | Self::Nowhere { .. } => "address",
+            Self::Io(_) => "io",
+            Self::Closed | Self::Superseded | Self::Moved => "closed",
+            Self::Silent { .. } | Self::Late { .. } => "silent",
+            Self::Frame(_) => "frame",
+            Self::Refused(_) | Self::RefusedByPeer { .. } => "refused",
+        }
+    }
 }

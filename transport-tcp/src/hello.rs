@@ -16,7 +16,7 @@
 use std::ops::RangeInclusive;
 
 use bytes::{Buf, BufMut};
-use consensus_api::{ClusterName, Identity, Incarnation, NodeId, StoreId};
+use consensus_api::{ClusterName, Identity, Incarnation, NodeId, PeerRefusalKind, StoreId};
 use thiserror::Error;
 
 use crate::frame::FrameError;
@@ -205,6 +205,20 @@ impl Refusal {
         let mut out = vec![self.code()];
         out.extend_from_slice(self.to_string().as_bytes());
         out
+    }
+}
+
+/// What a number on the wire stands for. A later version may have more of them.
+pub(crate) const fn kind_of(code: u8) -> PeerRefusalKind {
+    match code {
+        1 => PeerRefusalKind::Version,
+        2 => PeerRefusalKind::Cluster,
+        3 => PeerRefusalKind::Engine,
+        4 => PeerRefusalKind::WrongNode,
+        5 => PeerRefusalKind::Stranger,
+        6 => PeerRefusalKind::SameNode,
+        7 => PeerRefusalKind::SameStore,
+        _ => PeerRefusalKind::Other,
     }
 }
 

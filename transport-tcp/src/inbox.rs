@@ -63,6 +63,16 @@ impl Inbox {
         Entrance { inbox: Arc::clone(self), from, purpose, connection, budget }
     }
 
+    /// Whether this peer has a connection on which it may deliver.
+    pub(crate) fn hears(&self, peer: NodeId) -> bool {
+        self.waiting().current.contains_key(&(peer, Purpose::Consensus))
+    }
+
+    /// From now on no connection of this peer delivers.
+    pub(crate) fn revoke(&self, peer: NodeId) {
+        self.waiting().current.retain(|(from, _), _| *from != peer);
+    }
+
     /// Moves all that waits to `items`. If nothing does, the task is woken when that changes.
     pub(crate) fn take(&self, items: &mut VecDeque<Item>, cx: &Context<'_>) {
         let mut waiting = self.waiting();
@@ -125,6 +135,16 @@ impl Entrance {
     pub(crate) async fn room(&self) {
         while self.budget.is_spent(self.budget.held.load(Ordering::Acquire)) {
             self.budget.room.notified().await;
+        }
+    }
+}
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        let mut waiting = self.inbox.waiting();
+        let key = (self.from, self.purpose);
+        if waiting.current.get(&key) == Some(&self.connection) {
+            waiting.current.remove(&key);
         }
     }
 }

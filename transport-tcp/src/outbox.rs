@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use consensus_api::{Frame, Lane, SendError};
+use consensus_api::{Frame, Lane, Reach, SendError};
 use tokio::sync::Notify;
 
 use crate::frame::HEADER_BYTES;
@@ -28,20 +28,10 @@ pub(crate) struct Outbox {
 struct Waiting {
     lanes: [Queue; LANES],
     ping: bool,
+    /// While nobody has tried, frames wait for the outcome; out of reach, they would arrive stale.
     reach: Reach,
     /// What the peer takes, at most.
     frame_bytes_max: usize,
-}
-
-/// Whether frames get through.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Reach {
-    /// Nobody has tried yet. Frames wait for the outcome.
-    Untried,
-    /// They do.
-    Open,
-    /// They do not. Nothing is queued: it would arrive stale.
-    Closed,
 }
 
 #[derive(Debug, Default)]
@@ -156,6 +146,11 @@ impl Outbox {
         let before = std::mem::replace(&mut self.waiting().reach, Reach::Closed);
         self.clear();
         before != Reach::Closed
+    }
+
+    /// Whether frames get through.
+    pub(crate) fn reach(&self) -> Reach {
+        self.waiting().reach
     }
 
     /// Does something if the peer is within reach, and keeps it there meanwhile.

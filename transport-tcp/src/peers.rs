@@ -22,6 +22,16 @@ impl Peers {
         self.0.get(&node.into()).map(String::as_str)
     }
 
+    /// Adds a node, or gives it another address.
+    pub fn set(&mut self, node: impl Into<NodeId>, address: impl ToString) {
+        self.0.insert(node.into(), address.to_string());
+    }
+
+    /// Takes a node out.
+    pub fn remove(&mut self, node: impl Into<NodeId>) {
+        self.0.remove(&node.into());
+    }
+
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &str)> {
         self.0.iter().map(|(id, address)| (*id, address.as_str()))

@@ -1,6 +1,7 @@
 //! [`Reader`]: the task that reads from one peer.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use consensus_api::{Frame, NodeId};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::decoder::Decoder;
 use crate::ending::Ending;
@@ -21,6 +22,7 @@ use crate::silence::Silence;
 /// Reads what a peer sends, until the connection ends.
 #[derive(Debug)]
 pub(crate) struct Reader {
+    roster: Arc<Roster>,
     stream: TcpStream,
     peer: NodeId,
     sealer: Sealer,
@@ -33,17 +35,17 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// From now on an older connection from this peer for this purpose delivers nothing.
-    pub(crate) fn new(stream: TcpStream, handshake: Handshake, roster: &Roster) -> Self {
+    pub(crate) fn new(stream: TcpStream, handshake: Handshake, roster: &Arc<Roster>) -> Self {
         let Handshake { peer, purpose, sealer, decoder, .. } = handshake;
         let entrance = roster.inbox.entrance(peer, purpose, roster.options.inbox_bytes_max);
-        let silence_max = roster.options.silence_max;
-        Self { stream, peer, sealer, decoder, entrance, silence_max, frames: Vec::new() }
+        let (silence_max, roster) = (roster.options.silence_max, Arc::clone(roster));
+        Self { roster, stream, peer, sealer, decoder, entrance, silence_max, frames: Vec::new() }
     }
 
     pub(crate) async fn run(mut self) {
         match self.read().await {
             ending @ (Ending::Frame(_) | Ending::Silent { .. }) => {
-                warn!(peer = %self.peer, reason = %ending, "closed a connection");
+                self.roster.closed(self.peer, ending.name(), &ending);
             }
             ending => debug!(peer = %self.peer, reason = %ending, "closed a connection"),
         }

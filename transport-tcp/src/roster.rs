@@ -1,19 +1,23 @@
 //! [`Roster`]: who this node is, whom it talks to, and what it has told its operator about the others.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use consensus_api::{Arrival, Identity, Incarnation, NodeId};
+use consensus_api::{Arrival, Identity, Incarnation, NodeId, PeerRefusal};
 use tracing::{debug, warn};
 
-use crate::hello::{Agreement, Hello, Purpose, Refusal};
+use crate::hello::{Agreement, Hello, Purpose, Refusal, kind_of};
 use crate::inbox::Inbox;
 use crate::options::Options;
+use crate::restraint::Restraint;
 
 /// Earlier lives remembered of each peer.
 const PAST_LIVES_MAX: usize = 8;
-/// Reasons remembered as told. Anybody can think up ids, so it is bounded; known peers are told of in any case.
-const TOLD_MAX: usize = 256;
+/// Reasons remembered as told about peers, and about others. Anybody can think up ids, so those are bounded apart.
+const TOLD_OF_PEERS_MAX: usize = 4096;
+const TOLD_OF_OTHERS_MAX: usize = 256;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -21,15 +25,27 @@ pub(crate) struct Roster {
     pub(crate) identity: Identity,
     pub(crate) options: Options,
     pub(crate) inbox: Arc<Inbox>,
-    peers: BTreeSet<NodeId>,
     memory: Mutex<Memory>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
-    /// The reasons for which a node was refused or refused us, until it is met again.
-    told: HashMap<NodeId, Vec<u8>>,
+    peers: BTreeMap<NodeId, Known>,
+    /// Refusals between this node and its peers, by number.
+    told: Restraint<(NodeId, u8)>,
+    /// The same for nodes that are none of its peers.
+    told_of_others: Restraint<(NodeId, u8)>,
+    /// What became of callers that never said who they are.
+    callers: Restraint<(IpAddr, &'static str)>,
+    /// Connections of peers that were closed, by cause.
+    closings: Restraint<(NodeId, &'static str)>,
     lives: HashMap<NodeId, Lives>,
+}
+
+/// What is remembered of a peer.
+#[derive(Debug, Default)]
+struct Known {
+    refusal: Option<PeerRefusal>,
 }
 
 /// The lives of a peer's process, as far as they called on us.
@@ -56,14 +72,16 @@ impl Lives {
 }
 
 impl Roster {
-    pub(crate) fn new(
-        identity: Identity,
-        options: Options,
-        inbox: Arc<Inbox>,
-        peers: impl IntoIterator<Item = NodeId>,
-    ) -> Self {
-        let peers = peers.into_iter().collect();
-        Self { identity, options, inbox, peers, memory: Mutex::default() }
+    pub(crate) fn new(identity: Identity, options: Options, inbox: Arc<Inbox>) -> Self {
+        let memory = Memory {
+            peers: BTreeMap::new(),
+            told: Restraint::new(TOLD_OF_PEERS_MAX),
+            told_of_others: Restraint::new(TOLD_OF_OTHERS_MAX),
+            callers: Restraint::new(TOLD_OF_OTHERS_MAX),
+            closings: Restraint::new(TOLD_OF_PEERS_MAX),
+            lives: HashMap::new(),
+        };
+        Self { identity, options, inbox, memory: Mutex::new(memory) }
     }
 
     /// What this node says of itself.
@@ -76,41 +94,87 @@ impl Roster {
         let mine = self.hello(theirs.from, theirs.purpose);
         let agreement = theirs.agree(&mine)?;
         let (peer, me) = (theirs.from, mine.from);
-        if !self.peers.contains(&peer) {
-            return Err(Refusal::Stranger { peer, me });
-        }
         let mut memory = self.memory();
+        let Some(known) = memory.peers.get_mut(&peer) else {
+            return Err(Refusal::Stranger { peer, me });
+        };
+        known.refusal = None;
         let first_life = || Lives { current: theirs.incarnation, past: VecDeque::new() };
         if !memory.lives.entry(peer).or_insert_with(first_life).admit(theirs.incarnation) {
             return Err(Refusal::SameNode { node: peer });
         }
-        memory.told.remove(&peer);
         Ok((mine, agreement))
     }
 
-    /// Tells the node and its operator that a peer was refused or refused us: once, until it is met or the reason is
-    /// another.
+    /// A peer, or somebody who calls himself so, was refused or refused us. Shown in the status; told to the node and its
+    /// operator at once, and while it goes on ever less often.
     pub(crate) fn refused(&self, peer: NodeId, code: u8, reason: &str) {
         let mut memory = self.memory();
-        let is_full = memory.told.len() >= TOLD_MAX;
-        let told = match memory.told.get_mut(&peer) {
-            Some(told) => told,
-            None if is_full && !self.peers.contains(&peer) => return,
-            None => memory.told.entry(peer).or_default(),
+        let subject = (peer, code);
+        let told = match memory.peers.get_mut(&peer) {
+            Some(known) => {
+                known.refusal = Some(PeerRefusal { kind: kind_of(code), reason: reason.into() });
+                memory.told.may_say(subject)
+            }
+            None => memory.told_of_others.may_say(subject),
         };
-        if told.contains(&code) {
+        drop(memory);
+        let Some(withheld) = told else {
             debug!(%peer, reason, "still refused");
             return;
-        }
-        told.push(code);
-        drop(memory);
-        warn!(%peer, reason, "refused");
+        };
+        warn!(%peer, reason, withheld, "refused");
         self.inbox.notice(Arrival::Refused { peer: Some(peer), reason: reason.to_owned() });
+    }
+
+    /// A caller was dropped before it said who it is. Told to the operator once per address and cause, and while it
+    /// goes on ever less often.
+    pub(crate) fn dropped(&self, address: SocketAddr, cause: &'static str, reason: &dyn Display) {
+        let told = self.memory().callers.may_say((address.ip(), cause));
+        if let Some(withheld) = told {
+            warn!(%address, %reason, withheld, "dropped a caller");
+        } else {
+            debug!(%address, %reason, "dropped a caller");
+        }
+    }
+
+    /// A connection of a peer had to be closed. Told to the operator in the same measure.
+    pub(crate) fn closed(&self, peer: NodeId, cause: &'static str, reason: &dyn Display) {
+        let told = self.memory().closings.may_say((peer, cause));
+        if let Some(withheld) = told {
+            warn!(%peer, %reason, withheld, "closed a connection");
+        } else {
+            debug!(%peer, %reason, "closed a connection");
+        }
     }
 
     /// A peer let us in.
     pub(crate) fn met(&self, peer: NodeId) {
-        self.memory().told.remove(&peer);
+        if let Some(known) = self.memory().peers.get_mut(&peer) {
+            known.refusal = None;
+        }
+    }
+
+    /// Takes a peer in.
+    pub(crate) fn add(&self, peer: NodeId) {
+        self.memory().peers.entry(peer).or_default();
+    }
+
+    /// From now on this is no peer.
+    pub(crate) fn remove(&self, peer: NodeId) {
+        let mut memory = self.memory();
+        memory.peers.remove(&peer);
+        memory.lives.remove(&peer);
+    }
+
+    /// Whether this is a peer.
+    pub(crate) fn knows(&self, peer: NodeId) -> bool {
+        self.memory().peers.contains_key(&peer)
+    }
+
+    /// Why this peer was last refused, or refused us, unless they have met since.
+    pub(crate) fn refusal(&self, peer: NodeId) -> Option<PeerRefusal> {
+        self.memory().peers.get(&peer)?.refusal.clone()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -1,22 +1,22 @@
 //! [`Tcp`] and [`Listener`]: the transport as a node holds it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use consensus_api::{Arrival, Frame, Identity, Lane, NodeId, SendError, Transport, TransportError};
+use consensus_api::{
+    Arrival, Frame, Identity, Lane, NodeId, PeerConnection, SendError, Transport, TransportError,
+};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 use crate::acceptor::Acceptor;
-use crate::dialer::Dialer;
-use crate::hello::Purpose;
 use crate::inbox::{Inbox, Item};
+use crate::links::Links;
 use crate::options::Options;
-use crate::outbox::Outbox;
 use crate::peers::Peers;
 use crate::roster::Roster;
 
@@ -24,22 +24,22 @@ use crate::roster::Roster;
 #[derive(Debug)]
 pub struct Tcp {
     me: NodeId,
-    peers: Peers,
     options: Options,
     local_addr: SocketAddr,
     /// Until it is attached.
     listener: Option<std::net::TcpListener>,
-    outboxes: HashMap<NodeId, Outboxes>,
+    stage: Mutex<Stage>,
     inbox: Arc<Inbox>,
     /// Taken from the inbox, and not yet handed to the node.
     arrived: VecDeque<Item>,
-    tasks: JoinSet<()>,
 }
 
+/// Whom it talks to.
 #[derive(Debug)]
-struct Outboxes {
-    consensus: Arc<Outbox>,
-    bulk: Arc<Outbox>,
+enum Stage {
+    /// Before it is attached.
+    Bound(Peers),
+    Attached(Links),
 }
 
 impl Tcp {
@@ -92,23 +92,9 @@ impl Tcp {
         self.local_addr
     }
 
-    fn start_dialers(&mut self, roster: &Arc<Roster>) {
-        for (peer, address) in self.peers.iter().filter(|(peer, _)| *peer != self.me) {
-            let consensus = Arc::new(Outbox::new(&self.options));
-            let bulk = Arc::new(Outbox::new(&self.options));
-            for (purpose, outbox) in [(Purpose::Consensus, &consensus), (Purpose::Bulk, &bulk)] {
-                let dialer = Dialer {
-                    roster: Arc::clone(roster),
-                    peer,
-                    address: address.to_owned(),
-                    purpose,
-                    outbox: Arc::clone(outbox),
-                    consensus: Arc::clone(&consensus),
-                };
-                self.tasks.spawn(dialer.run());
-            }
-            self.outboxes.insert(peer, Outboxes { consensus, bulk });
-        }
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        // No code that holds the lock can leave it half-done.
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -122,32 +108,33 @@ impl Transport for Tcp {
             )));
         }
         self.options.check()?;
-        if Handle::try_current().is_err() {
+        let Ok(runtime) = Handle::try_current() else {
             return Err(TransportError(
                 "the TCP transport must be attached within a tokio runtime: start the node from an async function"
                     .to_owned(),
             ));
-        }
-        let Some(listener) = self.listener.take() else {
+        };
+        let stage = self.stage.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let (Some(listener), Stage::Bound(peers)) = (self.listener.take(), &*stage) else {
             return Err(TransportError(format!(
                 "the transport of node {me} is attached already; bind one for each node"
             )));
         };
         let listener = TcpListener::from_std(listener)
             .map_err(|error| TransportError(format!("cannot listen on {}: {error}", self.local_addr)))?;
-        let peers = self.peers.iter().map(|(peer, _)| peer);
-        let roster = Roster::new(identity.clone(), self.options.clone(), Arc::clone(&self.inbox), peers);
+        let roster = Roster::new(identity.clone(), self.options.clone(), Arc::clone(&self.inbox));
         let roster = Arc::new(roster);
-        self.start_dialers(&roster);
-        self.tasks.spawn(Acceptor::new(listener, roster).run());
+        let (forget, forgotten) = mpsc::unbounded_channel();
+        let mut links = Links::new(Arc::clone(&roster), runtime, peers, forget);
+        links.spawn(Acceptor::new(listener, roster, forgotten).run());
+        *stage = Stage::Attached(links);
         Ok(())
     }
 
     fn send(&mut self, to: NodeId, lane: Lane, frame: Frame) -> Result<(), SendError> {
-        let outboxes = self.outboxes.get(&to).ok_or(SendError::UnknownPeer)?;
-        match lane {
-            Lane::Control | Lane::Data => outboxes.consensus.offer(lane, frame),
-            Lane::Bulk => outboxes.bulk.offer(lane, frame),
+        match self.stage.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            Stage::Attached(links) => links.send(to, lane, frame),
+            Stage::Bound(_) => Err(SendError::UnknownPeer),
         }
     }
 
@@ -160,6 +147,27 @@ impl Transport for Tcp {
 
     fn frame_bytes_max(&self) -> usize {
         self.options.frame_bytes_max
+    }
+
+    fn set_address(&self, node: NodeId, address: &str) {
+        match &mut *self.stage() {
+            Stage::Bound(peers) => peers.set(node, address),
+            Stage::Attached(links) => links.set_address(node, address),
+        }
+    }
+
+    fn forget(&self, node: NodeId) {
+        match &mut *self.stage() {
+            Stage::Bound(peers) => peers.remove(node),
+            Stage::Attached(links) => links.forget(node),
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerConnection> {
+        match &*self.stage() {
+            Stage::Bound(_) => Vec::new(),
+            Stage::Attached(links) => links.connections(),
+        }
     }
 }
 
@@ -180,14 +188,12 @@ impl Listener {
     pub fn with_peers(self, me: impl Into<NodeId>, peers: impl Into<Peers>) -> Tcp {
         Tcp {
             me: me.into(),
-            peers: peers.into(),
             options: Options::default(),
             local_addr: self.local_addr,
             listener: Some(self.listener),
-            outboxes: HashMap::new(),
+            stage: Mutex::new(Stage::Bound(peers.into())),
             inbox: Arc::default(),
             arrived: VecDeque::new(),
-            tasks: JoinSet::new(),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use consensus_api::{Arrival, Frame, Identity, Lane, NodeId, Transport};
+use consensus_api::{
+    Arrival, EngineName, Frame, Identity, Lane, NodeId, PeerRefusalKind, Reach, SendError, Transport,
+};
 use quorate_transport_tcp::{Listener, Options, Tcp};
 use tokio::net::TcpListener;
 
@@ -187,4 +189,73 @@ fn a_transport_moves_between_runtimes() {
         a.send(2, Lane::Data, &frame(b"moved"));
         assert_eq!(b.frame().await.1, frame(b"moved"));
     });
+}
+
+#[tokio::test]
+async fn a_peer_joins_moves_and_is_forgotten() {
+    let mut a = Member::start(listen().await, &identity(1), &[], options());
+    let a_at = a.tcp.local_addr();
+    let me = identity(2);
+    // Unknown, it is refused; then it is added, and both ways open.
+    let b = listen().await;
+    let first = b.local_addr();
+    let mut b = Member::start(b, &me, &[(1, a_at)], options());
+    assert!(b.refusal().await.1.contains("node 2 is not among the peers of node 1"));
+    a.tcp.set_address(NodeId(2), &first.to_string());
+    a.until(&Arrival::Connected(NodeId(2))).await;
+    a.send(2, Lane::Data, &frame(b"welcome"));
+    assert_eq!(b.frame().await.1, frame(b"welcome"));
+    b.until(&Arrival::Connected(NodeId(1))).await;
+    b.send(1, Lane::Data, &frame(b"thanks"));
+    assert_eq!(a.frame().await, (NodeId(2), frame(b"thanks")));
+    // It moves while its old self is still there.
+    let again = listen().await;
+    a.tcp.set_address(NodeId(2), &again.local_addr().to_string());
+    a.until(&Arrival::Unreachable(NodeId(2))).await;
+    drop(b);
+    let mut moved = Member::start(again, &me, &[(1, a_at)], options());
+    a.until(&Arrival::Connected(NodeId(2))).await;
+    a.send(2, Lane::Data, &frame(b"here"));
+    assert_eq!(moved.frame().await.1, frame(b"here"));
+    // The same address again is no news.
+    let shown = a.tcp.peers();
+    a.tcp.set_address(NodeId(2), &shown[0].address);
+    moved.send(1, Lane::Data, &frame(b"from here"));
+    assert_eq!(a.frame().await.1, frame(b"from here"));
+    // Forgotten, it neither reaches nor is reached.
+    a.tcp.forget(NodeId(2));
+    assert_eq!(a.tcp.send(NodeId(2), Lane::Data, frame(b"")), Err(SendError::UnknownPeer));
+    assert_eq!(a.tcp.peers(), []);
+    moved.until(&Arrival::Unreachable(NodeId(1))).await;
+    assert!(moved.refusal().await.1.contains("node 2 is not among the peers of node 1"));
+    a.tcp.set_address(NodeId(2), &shown[0].address);
+    moved.until(&Arrival::Connected(NodeId(1))).await;
+}
+
+#[tokio::test]
+async fn the_state_of_every_connection_is_shown() {
+    let (_held, gone) = nowhere();
+    let b = listen().await;
+    let peers = [(2, b.local_addr()), (3, gone)];
+    let mut a = Member::start(listen().await, &identity(1), &peers, options());
+    let shown = a.tcp.peers();
+    assert_eq!(shown.iter().map(|peer| peer.peer).collect::<Vec<_>>(), [NodeId(2), NodeId(3)]);
+    assert!(shown.iter().all(|peer| peer.reach == Reach::Untried && !peer.calls));
+    a.until(&Arrival::Unreachable(NodeId(3))).await;
+    assert_eq!((a.tcp.peers()[1].reach, &*a.tcp.peers()[1].address), (Reach::Closed, &*gone.to_string()));
+    // Another engine answers: refused, and shown so until it is the right one.
+    let b_at = b.local_addr();
+    let wrong = Identity { engine: EngineName("multi-paxos"), ..identity(2) };
+    let a_at = a.tcp.local_addr();
+    let b = Member::start(b, &wrong, &[(1, a_at)], options());
+    a.refusal().await;
+    let refusal = a.tcp.peers()[0].refusal.clone().unwrap();
+    assert_eq!(refusal.kind, PeerRefusalKind::Engine);
+    assert!(refusal.reason.contains("run one engine on all nodes"), "{}", refusal.reason);
+    drop(b);
+    let mut b = Member::start(listen_again(b_at).await, &identity(2), &[(1, a_at)], options());
+    a.until(&Arrival::Connected(NodeId(2))).await;
+    b.until(&Arrival::Connected(NodeId(1))).await;
+    let shown = &a.tcp.peers()[0];
+    assert_eq!((shown.reach, shown.calls, &shown.refusal), (Reach::Open, true, &None));
 }
