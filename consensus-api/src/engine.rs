@@ -255,6 +255,12 @@ pub enum Refusal {
     /// The request breaks a rule.
     #[error("{0}")]
     Invalid(&'static str),
+    /// This is not the moment for the request: later it may be taken.
+    #[error("{0}")]
+    NotYet(&'static str),
+    /// A member that was to vote could not be brought up to date in time. The voters are as they were.
+    #[error("node {0} did not catch up with the log in time, so it did not become a voter")]
+    NotCaughtUp(NodeId),
 }
 
 /// What members say to each other: a few fixed fields; entries travel beside it.

@@ -30,14 +30,18 @@ pub enum Event<'a, M> {
     /// As [`Read`](Self::Read), but may be answered from a lease: a span of time in which, by a stated bound on the drift
     /// of clocks, nobody else can lead. An engine without a valid lease treats it as a read. Answered like one.
     LeaseRead(ReadId),
-    /// Make this the membership, by whatever steps it takes. Answered like a proposal.
+    /// Make this the membership, by whatever steps it takes. Answered in the same step like a proposal; once accepted,
+    /// answered again when it is in force and committed ([`Outcome::Completed`]), or is given up (refused, and the
+    /// voters are as they were), or when this member can no longer tell ([`Outcome::Unknown`]). Only the member that led
+    /// from the request to its end is sure to answer again.
     ChangeMembership {
         /// The name of the request.
         proposal: ProposalId,
         /// The membership wished for, without outgoing voters.
         membership: Membership,
     },
-    /// Hand leadership to `to`, or to whoever is best placed. Answered like a proposal.
+    /// Hand leadership to `to`, or to whoever is best placed. Answered as [`ChangeMembership`](Self::ChangeMembership) is;
+    /// completed when the successor is heard to lead.
     TransferLeadership {
         /// The name of the request.
         proposal: ProposalId,
@@ -133,8 +137,11 @@ pub struct Outgoing<M> {
 /// What became of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
-    /// Taken into the log under this generation. Not yet committed. Zero from an engine without leaders.
+    /// Taken into the log under this generation. Not yet committed. Zero from an engine without leaders. Of a change of
+    /// membership or a transfer of leadership: begun.
     Accepted(Generation),
+    /// A change of membership or a transfer of leadership that was accepted is done.
+    Completed,
     /// Not taken. It did not happen.
     Refused(Refusal),
     /// It may still be committed, or may never be; the engine will not say more.

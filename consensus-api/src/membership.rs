@@ -1,48 +1,150 @@
-//! [`Membership`]: who votes and who learns.
+//! [`Membership`]: who votes and who learns, where they are found, and which disk each of them has.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::{NodeId, quorum};
+use crate::{NodeId, StoreId, quorum};
 
 /// Who takes part in the cluster. Stands in entries of kind [`EntryKind::Membership`](crate::EntryKind::Membership)
 /// and in snapshots.
 ///
 /// While a change is under way both the old voters and the new ones must agree (joint consensus; Ongaro's thesis,
 /// section 4.3): then [`outgoing`](Self::outgoing) holds the old set.
+///
+/// Beside the sets it may hold, for each member, an **address**: opaque here, meaningful to the transport; and the
+/// **store** it made its promises with: a member that shows up with another has forgotten them.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Membership {
     voters: Vec<NodeId>,
     outgoing: Vec<NodeId>,
     learners: Vec<NodeId>,
+    /// Of those members of whom anything is known, in ascending order.
+    particulars: Vec<Particulars>,
 }
 
-/// Bytes that are no membership.
+/// What is known of one member.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Particulars {
+    node: NodeId,
+    /// Empty when unknown.
+    address: Box<str>,
+    /// Zero when unknown.
+    store: StoreId,
+}
+
+/// These are no membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not a membership: {0}")]
 pub struct MembershipError(&'static str);
 
+const VERSION: u8 = 1;
+
 impl Membership {
     /// The most members of one kind. Keeps a damaged count from being believed.
     pub const MEMBERS_MAX: usize = 1024;
+    /// The longest address, in bytes.
+    pub const ADDRESS_BYTES_MAX: usize = 255;
+    /// The longest byte form.
+    pub const BYTES_MAX: usize =
+        1 + 4 * 4 + 3 * Self::MEMBERS_MAX * (8 + 8 + 16 + 1 + Self::ADDRESS_BYTES_MAX);
 
     /// A membership of voters only. Sorted, and each counted once.
-    pub fn of_voters(voters: impl IntoIterator<Item = NodeId>) -> Self {
+    ///
+    /// # Errors
+    /// [`MembershipError`] beyond [`MEMBERS_MAX`](Self::MEMBERS_MAX).
+    pub fn of_voters(voters: impl IntoIterator<Item = NodeId>) -> Result<Self, MembershipError> {
         Self::new(voters, [], [])
     }
 
-    /// A membership from its three sets. Each is sorted, and each node counted once in it; a learner that also votes
-    /// is a voter.
+    /// A membership from its three sets. Each is sorted, and each node counted once in it; a learner that is also a
+    /// voter is a voter. One that is an outgoing voter stays among the learners too: that is what it will be.
+    ///
+    /// # Errors
+    /// [`MembershipError`] when a set exceeds [`MEMBERS_MAX`](Self::MEMBERS_MAX).
     pub fn new(
         voters: impl IntoIterator<Item = NodeId>,
         outgoing: impl IntoIterator<Item = NodeId>,
         learners: impl IntoIterator<Item = NodeId>,
-    ) -> Self {
-        let voters = sorted(voters);
-        let outgoing = sorted(outgoing);
-        let mut learners = sorted(learners);
-        learners.retain(|node| voters.binary_search(node).is_err() && outgoing.binary_search(node).is_err());
-        Self { voters, outgoing, learners }
+    ) -> Result<Self, MembershipError> {
+        let (voters, outgoing) = (sorted(voters)?, sorted(outgoing)?);
+        let mut learners = sorted(learners)?;
+        learners.retain(|node| voters.binary_search(node).is_err());
+        Ok(Self { voters, outgoing, learners, particulars: Vec::new() })
+    }
+
+    /// The same, with this address for `node`; an empty one forgets it.
+    ///
+    /// # Errors
+    /// [`MembershipError`] when the node is no member, or the address exceeds
+    /// [`ADDRESS_BYTES_MAX`](Self::ADDRESS_BYTES_MAX).
+    pub fn with_address(mut self, node: NodeId, address: &str) -> Result<Self, MembershipError> {
+        if address.len() > Self::ADDRESS_BYTES_MAX {
+            return Err(MembershipError("an address is longer than 255 bytes"));
+        }
+        self.describe(node, |particulars| particulars.address = address.into())?;
+        Ok(self)
+    }
+
+    /// The same, with this store for `node`; [`StoreId::default`] forgets it.
+    ///
+    /// # Errors
+    /// [`MembershipError`] when the node is no member.
+    pub fn with_store(mut self, node: NodeId, store: StoreId) -> Result<Self, MembershipError> {
+        self.describe(node, |particulars| particulars.store = store)?;
+        Ok(self)
+    }
+
+    /// The same, with what `other` knows of its members and this one does not.
+    #[must_use]
+    pub fn with_particulars_of(mut self, other: &Self) -> Self {
+        for known in &other.particulars {
+            // Whoever is no member here is passed over.
+            let _ = self.describe(known.node, |particulars| {
+                if particulars.address.is_empty() {
+                    particulars.address.clone_from(&known.address);
+                }
+                if particulars.store == StoreId::default() {
+                    particulars.store = known.store;
+                }
+            });
+        }
+        self
+    }
+
+    fn describe(
+        &mut self,
+        node: NodeId,
+        change: impl FnOnce(&mut Particulars),
+    ) -> Result<(), MembershipError> {
+        if !self.contains(node) {
+            return Err(MembershipError("a node is described that is no member"));
+        }
+        let found = self.particulars.binary_search_by_key(&node, |known| known.node);
+        let at = found.unwrap_or_else(|at| {
+            let unknown = Particulars { node, address: Box::default(), store: StoreId::default() };
+            self.particulars.insert(at, unknown);
+            at
+        });
+        change(&mut self.particulars[at]);
+        if self.particulars[at].is_empty() {
+            self.particulars.remove(at);
+        }
+        Ok(())
+    }
+
+    fn particulars(&self, node: NodeId) -> Option<&Particulars> {
+        let at = self.particulars.binary_search_by_key(&node, |known| known.node).ok()?;
+        Some(&self.particulars[at])
+    }
+
+    /// Where `node` is found, if that is known.
+    pub fn address(&self, node: NodeId) -> Option<&str> {
+        self.particulars(node).map(|known| &*known.address).filter(|address| !address.is_empty())
+    }
+
+    /// The store that `node` made its promises with, if that is known.
+    pub fn store(&self, node: NodeId) -> Option<StoreId> {
+        self.particulars(node).map(|known| known.store).filter(|store| *store != StoreId::default())
     }
 
     /// Those who vote, in ascending order.
@@ -55,7 +157,7 @@ impl Membership {
         &self.outgoing
     }
 
-    /// Those who receive the log but do not vote.
+    /// Those who receive the log but do not vote. During a change also those who lose their vote by it, and stay.
     pub fn learners(&self) -> &[NodeId] {
         &self.learners
     }
@@ -78,7 +180,8 @@ impl Membership {
     /// Everyone who takes part, each once: voters, then outgoing voters, then learners.
     pub fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
         let leaving = self.outgoing.iter().filter(|node| self.voters.binary_search(node).is_err());
-        self.voters.iter().chain(leaving).chain(&self.learners).copied()
+        let learning = self.learners.iter().filter(|node| self.outgoing.binary_search(node).is_err());
+        self.voters.iter().chain(leaving).chain(learning).copied()
     }
 
     /// Whether `holds` is true of a quorum: a majority of the voters and, during a change, of the outgoing ones too.
@@ -100,15 +203,29 @@ impl Membership {
         Some(incoming.min(quorum::majority_reached(&self.outgoing, scratch, reached)?))
     }
 
-    /// The byte form: three times a `u32` count and that many `u64` ids, little-endian.
+    /// Whether both have the same voters, outgoing voters and learners, whatever is known of them.
+    pub fn has_same_members(&self, other: &Self) -> bool {
+        (&self.voters, &self.outgoing, &self.learners) == (&other.voters, &other.outgoing, &other.learners)
+    }
+
+    /// The byte form, little-endian: a version (`u8`, 1); three times a `u32` count and that many `u64` ids (voters,
+    /// outgoing voters, learners); a `u32` count of described members, for each its `u64` id, its store (`u128`, 0 when
+    /// unknown), the length of its address (`u8`) and the address.
     pub fn encode(&self) -> Bytes {
-        let mut out =
-            BytesMut::with_capacity(12 + 8 * (self.voters.len() + self.outgoing.len() + self.learners.len()));
+        let mut out = BytesMut::new();
+        out.put_u8(VERSION);
         for set in [&self.voters, &self.outgoing, &self.learners] {
             out.put_u32_le(set.len() as u32);
             for node in set {
                 out.put_u64_le(node.0);
             }
+        }
+        out.put_u32_le(self.particulars.len() as u32);
+        for known in &self.particulars {
+            out.put_u64_le(known.node.0);
+            out.put_u128_le(known.store.0);
+            out.put_u8(known.address.len() as u8);
+            out.put_slice(known.address.as_bytes());
         }
         out.freeze()
     }
@@ -116,16 +233,28 @@ impl Membership {
     /// Reads the byte form.
     ///
     /// # Errors
-    /// [`MembershipError`] when bytes are missing or left over, a count exceeds [`MEMBERS_MAX`](Self::MEMBERS_MAX), or a
-    /// set is not as [`encode`](Self::encode) writes it.
+    /// [`MembershipError`] when bytes are missing or left over, the version is unknown, a count exceeds
+    /// [`MEMBERS_MAX`](Self::MEMBERS_MAX), or something is not as [`encode`](Self::encode) writes it.
     pub fn decode(bytes: &[u8]) -> Result<Self, MembershipError> {
         let mut rest = bytes;
         let from = &mut rest;
+        if from.try_get_u8().map_err(cut)? != VERSION {
+            return Err(MembershipError("its version is unknown; use a newer program"));
+        }
         let (voters, outgoing, learners) = (decode_set(from)?, decode_set(from)?, decode_set(from)?);
+        let mut membership = Self::new(voters, outgoing, learners)?;
+        for _ in 0..decode_count(from, 3 * Self::MEMBERS_MAX)? {
+            let node = NodeId(from.try_get_u64_le().map_err(cut)?);
+            let store = StoreId(from.try_get_u128_le().map_err(cut)?);
+            let length = usize::from(from.try_get_u8().map_err(cut)?);
+            let (address, behind) = from.split_at_checked(length).ok_or(MembershipError(CUT_SHORT))?;
+            *from = behind;
+            let address = str::from_utf8(address).map_err(|_| MembershipError("an address is no text"))?;
+            membership = membership.with_address(node, address)?.with_store(node, store)?;
+        }
         if !rest.is_empty() {
             return Err(MembershipError("bytes are left over"));
         }
-        let membership = Self::new(voters, outgoing, learners);
         if membership.encode() != bytes {
             return Err(MembershipError("members are out of order or stand twice"));
         }
@@ -133,19 +262,36 @@ impl Membership {
     }
 }
 
-fn sorted(nodes: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
+impl Particulars {
+    fn is_empty(&self) -> bool {
+        self.address.is_empty() && self.store == StoreId::default()
+    }
+}
+
+fn sorted(nodes: impl IntoIterator<Item = NodeId>) -> Result<Vec<NodeId>, MembershipError> {
     let mut nodes: Vec<NodeId> = nodes.into_iter().collect();
     nodes.sort_unstable();
     nodes.dedup();
-    nodes
+    if nodes.len() > Membership::MEMBERS_MAX {
+        return Err(MembershipError(TOO_MANY));
+    }
+    Ok(nodes)
+}
+
+const CUT_SHORT: &str = "it is cut short";
+const TOO_MANY: &str = "it has too many members; 1024 of a kind are the most";
+
+fn cut(_: bytes::TryGetError) -> MembershipError {
+    MembershipError(CUT_SHORT)
+}
+
+fn decode_count(from: &mut &[u8], most: usize) -> Result<usize, MembershipError> {
+    let count = from.try_get_u32_le().map_err(cut)? as usize;
+    if count > most { Err(MembershipError(TOO_MANY)) } else { Ok(count) }
 }
 
 fn decode_set(from: &mut &[u8]) -> Result<Vec<NodeId>, MembershipError> {
-    let cut = |_| MembershipError("it is cut short");
-    let count = from.try_get_u32_le().map_err(cut)? as usize;
-    if count > Membership::MEMBERS_MAX {
-        return Err(MembershipError("it has too many members"));
-    }
+    let count = decode_count(from, Membership::MEMBERS_MAX)?;
     (0..count).map(|_| from.try_get_u64_le().map(NodeId).map_err(cut)).collect()
 }
 
@@ -159,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_joint_membership_needs_both_majorities() {
-        let joint = Membership::new(ids(&[4, 5, 6]), ids(&[1, 2, 3]), []);
+        let joint = Membership::new(ids(&[4, 5, 6]), ids(&[1, 2, 3]), []).unwrap();
         assert!(!joint.quorum_holds(|node| node.0 >= 4));
         assert!(!joint.quorum_holds(|node| node.0 <= 3));
         assert!(joint.quorum_holds(|node| [1, 2, 5, 6].contains(&node.0)));
@@ -169,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_learner_counts_in_no_quorum() {
-        let membership = Membership::new(ids(&[1, 2, 3]), [], ids(&[4, 5, 3]));
+        let membership = Membership::new(ids(&[1, 2, 3]), [], ids(&[4, 5, 3])).unwrap();
         assert_eq!(membership.learners(), ids(&[4, 5]));
         assert!(!membership.quorum_holds(|node| node.0 >= 3));
         assert!(membership.contains(NodeId(4)) && !membership.is_voter(NodeId(4)));
@@ -177,12 +323,38 @@ mod tests {
 
     #[test]
     fn the_byte_form_comes_back_and_damage_is_an_error() {
-        let membership = Membership::new(ids(&[1, 2, 1 << 40]), ids(&[7]), ids(&[9, 8]));
+        let membership = Membership::new(ids(&[1, 2, 1 << 40]), ids(&[7]), ids(&[9, 7])).unwrap();
+        let membership = membership.with_address(NodeId(9), "host:1").unwrap();
+        let membership = membership.with_store(NodeId(1), StoreId(1 << 100)).unwrap();
         let bytes = membership.encode();
         assert_eq!(Membership::decode(&bytes), Ok(membership));
         for cut in 0..bytes.len() {
             assert!(Membership::decode(&bytes[..cut]).is_err());
         }
         assert!(Membership::decode(&u32::MAX.to_le_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_known_of_a_member_is_taken_over_and_forgotten_with_it() {
+        let (one, two, three) = (NodeId(1), NodeId(2), NodeId(3));
+        let old = Membership::of_voters([one, two]).unwrap();
+        let old = old.with_address(one, "a").unwrap().with_store(two, StoreId(7)).unwrap();
+        let new = Membership::of_voters([two, three]).unwrap().with_address(three, "c").unwrap();
+        let new = new.with_particulars_of(&old);
+        assert_eq!(
+            (new.address(one), new.address(three), new.store(two)),
+            (None, Some("c"), Some(StoreId(7)))
+        );
+        let unknown = new.clone().with_store(two, StoreId::default()).unwrap();
+        assert_eq!(unknown.store(two), None);
+        assert!(new.clone().with_address(one, "a").is_err(), "it is no member");
+        assert!(new.with_address(two, &"x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn one_member_too_many_is_an_error_and_not_a_smaller_cluster() {
+        let most = Membership::MEMBERS_MAX as u64;
+        assert!(Membership::of_voters((1..=most).map(NodeId)).is_ok());
+        assert!(Membership::of_voters((0..=most).map(NodeId)).is_err());
     }
 }

@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn applier() -> Applier<Sum> {
-        Applier::new(Sum::default(), Membership::of_voters([NodeId(1)]))
+        Applier::new(Sum::default(), Membership::of_voters([NodeId(1)]).expect("a few members"))
     }
 
     #[test]

@@ -176,16 +176,15 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
 }
 
 fn check_members(node: NodeId, members: &[NodeId]) -> Result<Membership, StartError> {
-    let founders = Membership::of_voters(members.iter().copied());
     let wrong = |problem| Err(StartError::Members { node, problem });
+    let Ok(founders) = Membership::of_voters(members.iter().copied()) else {
+        return wrong("there are too many members; 3 or 5 are usual, 1024 the most");
+    };
     if founders.voters().len() != members.len() {
         return wrong("a node is listed twice among the members; list each once");
     }
     if !founders.is_voter(node) {
         return wrong("it is not among the members; the list names every member, this one included");
-    }
-    if members.len() > Membership::MEMBERS_MAX {
-        return wrong("there are too many members; 3 or 5 are usual, 1024 the most");
     }
     Ok(founders)
 }

@@ -167,7 +167,7 @@ mod tests {
 
     fn samples() -> Vec<Envelope<Word>> {
         let generation = Generation::new(7, NodeId(2));
-        let membership = Membership::of_voters([NodeId(1), NodeId(2)]);
+        let membership = Membership::of_voters([NodeId(1), NodeId(2)]).expect("a few members");
         let mark = SnapshotMark { index: Index(9), generation, membership };
         vec![
             Envelope::Engine(Word(5)),

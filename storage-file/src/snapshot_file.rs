@@ -17,7 +17,7 @@ const END_MAGIC: [u8; 8] = *b"QRMSEND\n";
 /// The header without the membership.
 const HEADER_BYTES: usize = 64;
 /// The most a membership takes.
-const MEMBERSHIP_BYTES_MAX: usize = 12 + 3 * 8 * Membership::MEMBERS_MAX;
+const MEMBERSHIP_BYTES_MAX: usize = Membership::BYTES_MAX;
 /// The bytes of the snapshot in each block but the last, which may be shorter.
 const BLOCK_BYTES: usize = 256 << 10;
 /// Before each block: its length and its checksum.

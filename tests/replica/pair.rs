@@ -11,7 +11,7 @@ use quorate::{
 type Member = Replica<Raft, u32, u32>;
 
 fn founders() -> Membership {
-    Membership::of_voters([1, 2, 3].map(NodeId))
+    Membership::of_voters([1, 2, 3].map(NodeId)).expect("a few members")
 }
 
 pub(crate) fn mark(index: u64) -> SnapshotMark {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use proptest::prelude::*;
-use quorate_consensus_api::{Membership, NodeId};
+use quorate_consensus_api::{Membership, NodeId, StoreId};
 
 type Ids = BTreeSet<NodeId>;
 
@@ -12,9 +12,21 @@ fn ids(count: Range<usize>) -> impl Strategy<Value = Vec<NodeId>> {
     prop::collection::vec((0..10_u64).prop_map(NodeId), count)
 }
 
+fn new(voters: Vec<NodeId>, outgoing: Vec<NodeId>, learners: Vec<NodeId>) -> Membership {
+    Membership::new(voters, outgoing, learners).expect("a few")
+}
+
 fn memberships() -> impl Strategy<Value = Membership> {
-    (ids(0..7), ids(0..7), ids(0..4))
-        .prop_map(|(voters, outgoing, learners)| Membership::new(voters, outgoing, learners))
+    (ids(0..7), ids(0..7), ids(0..4), prop::collection::vec((0..10_u64, "[a-z:0-9]{0,9}", 0..3_u128), 0..6))
+        .prop_map(|(voters, outgoing, learners, known)| {
+            known.into_iter().fold(new(voters, outgoing, learners), |membership, (node, address, store)| {
+                let node = NodeId(node);
+                let described = membership.clone().with_address(node, &address);
+                described
+                    .and_then(|described| described.with_store(node, StoreId(store)))
+                    .unwrap_or(membership)
+            })
+        })
 }
 
 fn more_than_half(of: &[NodeId], set: &Ids) -> bool {
@@ -24,9 +36,9 @@ fn more_than_half(of: &[NodeId], set: &Ids) -> bool {
 proptest! {
     #[test]
     fn the_sets_are_sorted_and_disjoint_where_they_must_be(voters in ids(0..7), outgoing in ids(0..7), learners in ids(0..7)) {
-        let membership = Membership::new(voters.clone(), outgoing.clone(), learners.clone());
+        let membership = new(voters.clone(), outgoing.clone(), learners.clone());
         let set = |nodes: &[NodeId]| nodes.iter().copied().collect::<Ids>();
-        let learn_only = set(&learners).into_iter().filter(|node| !voters.contains(node) && !outgoing.contains(node));
+        let learn_only = set(&learners).into_iter().filter(|node| !voters.contains(node));
         prop_assert!(membership.voters().iter().copied().eq(set(&voters)));
         prop_assert!(membership.outgoing().iter().copied().eq(set(&outgoing)));
         prop_assert!(membership.learners().iter().copied().eq(learn_only));
@@ -56,8 +68,8 @@ proptest! {
     #[test]
     fn quorums_before_during_and_after_a_change_share_a_node(old in ids(1..7), new in ids(1..7), agree in ids(0..10)) {
         let agree: Ids = agree.into_iter().collect();
-        let joint = Membership::new(new.clone(), old.clone(), []);
-        let (before, after) = (Membership::of_voters(old), Membership::of_voters(new));
+        let joint = self::new(new.clone(), old.clone(), Vec::new());
+        let (before, after) = (self::new(old, Vec::new(), Vec::new()), self::new(new, Vec::new(), Vec::new()));
         for simple in [before, after] {
             let both = simple.quorum_holds(|node| agree.contains(&node)) && joint.quorum_holds(|node| !agree.contains(&node));
             prop_assert!(!both, "{simple:?} and {joint:?} decide apart");
@@ -73,9 +85,9 @@ proptest! {
     fn random_bytes_never_panic_and_decode_only_to_what_encodes_to_them(
         counts in prop::collection::vec((0..4_u32, prop::collection::vec(0..4_u64, 0..4)), 0..4),
     ) {
-        let bytes: Vec<u8> = counts.iter().flat_map(|(count, nodes)| {
+        let bytes: Vec<u8> = [1].into_iter().chain(counts.iter().flat_map(|(count, nodes)| {
             count.to_le_bytes().into_iter().chain(nodes.iter().flat_map(|node| node.to_le_bytes()))
-        }).collect();
+        })).collect();
         if let Ok(membership) = Membership::decode(&bytes) {
             prop_assert_eq!(membership.encode(), bytes);
         }
@@ -84,13 +96,13 @@ proptest! {
 
 #[test]
 fn a_count_beyond_the_limit_is_refused_before_anything_is_allocated() {
-    let beyond = (Membership::MEMBERS_MAX as u32 + 1).to_le_bytes();
+    let beyond = [&[1][..], &(Membership::MEMBERS_MAX as u32 + 1).to_le_bytes()].concat();
     let refused = Membership::decode(&beyond).expect_err("one too many");
-    assert_eq!(refused.to_string(), "not a membership: it has too many members");
+    assert!(refused.to_string().starts_with("not a membership: it has too many members"));
 }
 
 #[test]
 fn left_over_bytes_are_refused() {
-    let longer = [&Membership::of_voters([NodeId(1)]).encode()[..], &[0]].concat();
+    let longer = [&new(vec![NodeId(1)], Vec::new(), Vec::new()).encode()[..], &[0]].concat();
     assert!(Membership::decode(&longer).is_err());
 }

@@ -88,7 +88,7 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
         Op::SnapshotMark(SnapshotMark {
             index,
             generation,
-            membership: Membership::of_voters([NodeId(node)]),
+            membership: Membership::of_voters([NodeId(node)]).expect("a few members"),
         })
     });
     prop_oneof![

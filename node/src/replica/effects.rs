@@ -130,6 +130,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                     let error = Error::Refused { reason: refusal.to_string() };
                     self.proposals.refuse(sequence, &error, &mut self.out.failed);
                 }
+                Outcome::Completed => {} // said of no proposal
                 Outcome::Unknown => {
                     let reason = super::proposals::TIMED_OUT;
                     self.proposals.unknown(sequence, reason, &mut self.out.failed);

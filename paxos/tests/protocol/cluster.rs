@@ -75,7 +75,11 @@ pub(crate) fn value(entry: &Entry) -> Value {
 impl<E: Engine> Cluster<E> {
     /// Voters 1 ..= `count`, with empty logs.
     pub(crate) fn new(count: u64) -> Self {
-        Self::founded(Membership::of_voters((1..=count).map(NodeId)), E::Options::default(), 1)
+        Self::founded(
+            Membership::of_voters((1..=count).map(NodeId)).expect("a few members"),
+            E::Options::default(),
+            1,
+        )
     }
 
     pub(crate) fn founded(founders: Membership, options: E::Options, seed: u64) -> Self {

@@ -78,7 +78,8 @@ impl<E: Subject> Schedule<E> {
         let voters = [1, 3, 3, 4, 5, 5][seed as usize % 6];
         let learners = seed / 7 % 2;
         let ids = |range: std::ops::Range<u64>| range.map(NodeId);
-        let founders = Membership::new(ids(1..voters + 1), [], ids(voters + 1..voters + 1 + learners));
+        let founders = Membership::new(ids(1..voters + 1), [], ids(voters + 1..voters + 1 + learners))
+            .expect("a few members");
         let options = E::draw(seed, voters);
         let mut cluster = Cluster::founded(founders, options, seed);
         cluster.limits = FlowLimits {

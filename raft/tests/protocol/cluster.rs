@@ -58,7 +58,7 @@ pub(crate) fn timing() -> Timing {
 impl Cluster {
     /// Voters 1 ..= `count`, with empty logs.
     pub(crate) fn new(count: u64) -> Self {
-        Self::founded(Membership::of_voters((1..=count).map(NodeId)), 1)
+        Self::founded(Membership::of_voters((1..=count).map(NodeId)).expect("a few members"), 1)
     }
 
     pub(crate) fn founded(founders: Membership, seed: u64) -> Self {

@@ -256,7 +256,7 @@ fn a_log_that_no_raft_wrote_is_refused_in_words() {
 fn recover(outline: &Outline) -> Result<Raft, StartError> {
     let setup = Setup {
         node: NodeId(1),
-        founders: Membership::of_voters((1..=3).map(NodeId)),
+        founders: Membership::of_voters((1..=3).map(NodeId)).expect("a few members"),
         now: Time::ZERO,
         seed: 1,
         timing: timing(),

@@ -39,7 +39,8 @@ impl Schedule {
         let voters = [1, 2, 3, 3, 4, 5, 5][seed as usize % 7];
         let learners = seed / 7 % 2;
         let ids = |range: std::ops::Range<u64>| range.map(NodeId);
-        let founders = Membership::new(ids(1..voters + 1), [], ids(voters + 1..voters + 1 + learners));
+        let founders = Membership::new(ids(1..voters + 1), [], ids(voters + 1..voters + 1 + learners))
+            .expect("a few members");
         let mut cluster = Cluster::founded(founders, seed);
         cluster.limits = FlowLimits {
             inflight_frames_max: 1 + seed as usize % 4,

@@ -80,7 +80,7 @@ fn a_log_with_nothing_behind_its_snapshot_goes_on_after_a_restart() {
 #[test]
 fn a_snapshot_brings_its_membership_whole() {
     let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
-    let joint = Membership::new(ids(&[1, 2, 4]), ids(&[1, 2, 3]), ids(&[5]));
+    let joint = Membership::new(ids(&[1, 2, 4]), ids(&[1, 2, 3]), ids(&[5])).expect("a few members");
     let mut cluster = Cluster::new(3);
     cluster.step(3, Event::SnapshotReceived { from: NodeId(1), mark: mark(8, leader_of(2), &joint) });
     assert_eq!(cluster.term(3), 2, "the snapshot's term has begun, whoever said so");

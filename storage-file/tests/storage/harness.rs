@@ -158,7 +158,7 @@ pub(crate) fn entry(index: u64, round: u64, bytes: usize) -> Entry {
 }
 
 fn membership_entry(index: u64, round: u64) -> Entry {
-    let body = Membership::of_voters([NodeId(1), NodeId(2), NodeId(index)]).encode();
+    let body = Membership::of_voters([NodeId(1), NodeId(2), NodeId(index)]).expect("a few members").encode();
     let mut entry = Entry::new(EntryKind::Membership, 0, ProposalId::default(), LogTime(1), body);
     entry.index = Index(index);
     entry.generation = Generation::new(round, NodeId(1));
@@ -193,7 +193,7 @@ pub(crate) fn batches(seed: u64, count: usize) -> Vec<Batch> {
             3 if last > compacted + 4 => {
                 compacted += 1 + dice.below(last - compacted - 1);
                 let generation = Generation::new(round, NodeId(1));
-                let membership = Membership::of_voters([NodeId(1)]);
+                let membership = Membership::of_voters([NodeId(1)]).expect("a few members");
                 batch.push(Op::SnapshotMark(SnapshotMark {
                     index: Index(compacted),
                     generation,

@@ -121,7 +121,8 @@ fn a_log_written_by_hand_from_the_page_is_read() {
     let outline = recovered.outline;
     assert_eq!(outline.hard_state, Some(Bytes::from_static(b"a vote")));
     assert_eq!((outline.compacted, outline.watermark, outline.last()), (Index(1), Index(2), Index(3)));
-    let (generation, membership) = (Generation::new(3, NodeId(1)), Membership::of_voters([NodeId(7)]));
+    let (generation, membership) =
+        (Generation::new(3, NodeId(1)), Membership::of_voters([NodeId(7)]).expect("a few members"));
     assert_eq!(outline.snapshot, Some(SnapshotMark { index: Index(1), generation, membership }));
     assert_eq!(read_all(&log).unwrap(), [entry(2, 3, 21), entry(3, 3, 21)]);
 }

@@ -10,7 +10,8 @@ use quorate_storage_file::simulated::{Faults, SimulatedDisk};
 use crate::harness::*;
 
 fn mark(index: u64) -> SnapshotMark {
-    let membership = Membership::new([NodeId(1), NodeId(2)], [NodeId(3)], [NodeId(index)]);
+    let membership =
+        Membership::new([NodeId(1), NodeId(2)], [NodeId(3)], [NodeId(index)]).expect("a few members");
     SnapshotMark { index: Index(index), generation: Generation::new(index, NodeId(1)), membership }
 }
 

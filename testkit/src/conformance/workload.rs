@@ -54,7 +54,7 @@ pub(crate) fn puts(first: u64, last: u64, round: u64) -> impl Iterator<Item = Op
 
 /// A snapshot's mark.
 pub(crate) fn mark(index: u64, round: u64) -> SnapshotMark {
-    let membership = Membership::of_voters([1, 2, 3].map(NodeId));
+    let membership = Membership::of_voters([1, 2, 3].map(NodeId)).expect("a few members");
     SnapshotMark { index: Index(index), generation: generation(round), membership }
 }
 
@@ -100,7 +100,8 @@ impl Generator {
             9 => vec![Op::HardState(Bytes::from(vec![round as u8; self.random.between(0, 256) as usize]))],
             10 => vec![Op::Watermark(Index(self.random.between(compacted, last)))],
             _ => {
-                let membership = Membership::of_voters((1..=self.random.between(1, 5)).map(NodeId));
+                let membership = Membership::of_voters((1..=self.random.between(1, 5)).map(NodeId))
+                    .expect("a few members");
                 let index = last + 1;
                 vec![Op::Put(placed(EntryKind::Membership, 0, index, round, membership.encode()))]
             }

@@ -134,7 +134,7 @@ impl<E: Engine> Simulation<E> {
         let nodes = plan.nodes.unwrap_or_else(|| [3, 3, 5, 5, 1][setup.below(5) as usize]);
         let faults = plan.faults.unwrap_or_else(|| Faults::draw(&mut random.stream("faults", 0)));
         let ids: Vec<NodeId> = (1..=nodes).map(NodeId).collect();
-        let founders = Membership::of_voters(ids.iter().copied());
+        let founders = Membership::of_voters(ids.iter().copied()).expect("a few members");
         let members = ids.iter().map(|id| {
             let clocks =
                 (setup.between(0, faults.wall_skew_max_ms), setup.between(0, faults.drift_max_permille));

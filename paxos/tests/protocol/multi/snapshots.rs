@@ -69,7 +69,8 @@ fn a_snapshot_below_the_chosen_prefix_changes_nothing() {
 #[test]
 fn a_restart_takes_the_membership_from_the_snapshot() {
     let mut cluster = Cluster::new(3);
-    let membership = consensus_api::Membership::of_voters([1, 2, 3, 4, 5].map(consensus_api::NodeId));
+    let membership = consensus_api::Membership::of_voters([1, 2, 3, 4, 5].map(consensus_api::NodeId))
+        .expect("a few members");
     let mark = SnapshotMark { index: Index(8), generation: ballot(1, 2), membership: membership.clone() };
     cluster.step(1, consensus_api::Event::SnapshotReceived { from: consensus_api::NodeId(2), mark });
     assert_eq!(cluster.engine(1).membership(), &membership);

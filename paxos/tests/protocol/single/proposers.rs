@@ -236,7 +236,8 @@ fn duels_end() {
     let (mut slowest, mut lost) = (Duration::ZERO, 0);
     let duels = 300;
     for seed in 0..duels {
-        let founders = consensus_api::Membership::of_voters((1..=3).map(consensus_api::NodeId));
+        let founders =
+            consensus_api::Membership::of_voters((1..=3).map(consensus_api::NodeId)).expect("a few members");
         let mut cluster = Cluster::founded(founders, quorate_paxos::single::Options::default(), seed);
         cluster.greet();
         let all: BTreeSet<ProposalId> = [1, 2, 3].map(|id| cluster.propose(id)).into();
