@@ -1,6 +1,6 @@
 //! Elections: timeouts, pre-votes, votes, and the first steps of a leader (thesis, sections 3.4, 3.6.1, 4.2.3, 9.6).
 
-use consensus_api::{After, Effects, Entry, Generation, Index, NodeId, WriteSeq};
+use consensus_api::{After, Effects, Entry, Generation, Index, NodeId, Outcome, WriteSeq};
 
 use crate::hard_state::HardState;
 use crate::progress::Peer;
@@ -15,6 +15,18 @@ pub(crate) struct Tally {
     pub(crate) granted: Vec<NodeId>,
     /// The write that makes the own vote durable; it is not counted before.
     pub(crate) own_vote: Option<WriteSeq>,
+}
+
+/// How a candidate comes to stand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Candidacy {
+    /// It only asks whether it *would* be elected; nobody's term or vote changes.
+    Pre = 1,
+    /// It stands, because no leader was heard.
+    Open = 2,
+    /// It stands because the leader told it to: nobody refuses it for the sake of that leader.
+    Handed = 3,
 }
 
 impl Raft {
@@ -42,23 +54,23 @@ impl Raft {
         };
         self.state = State::PreCandidate(Tally { granted: vec![self.node], own_vote: None });
         if self.is_alone() {
-            self.campaign(term, effects);
+            self.campaign(term, Candidacy::Open, effects);
         } else {
-            self.request_votes(term, true, After::Now, effects);
+            self.request_votes(term, Candidacy::Pre, After::Now, effects);
         }
     }
 
     /// Stands for election. Term and vote go to disk in one piece, and the requests leave after them (jraft#1245).
-    fn campaign(&mut self, term: Term, effects: &mut Effects<Message>) {
+    pub(crate) fn campaign(&mut self, term: Term, candidacy: Candidacy, effects: &mut Effects<Message>) {
         self.enter_term(term, Some(self.node), effects);
         self.timers.draw_election();
         let written = effects.newest_write();
         self.state = State::Candidate(Tally { granted: Vec::new(), own_vote: Some(written) });
-        self.request_votes(term, false, After::Durable(written), effects);
+        self.request_votes(term, candidacy, After::Durable(written), effects);
     }
 
-    fn request_votes(&self, term: Term, pre: bool, after: After, effects: &mut Effects<Message>) {
-        let body = Body::RequestVote { pre, last: self.log.last(), last_term: self.log.last_term() };
+    fn request_votes(&self, term: Term, candidacy: Candidacy, after: After, effects: &mut Effects<Message>) {
+        let body = Body::RequestVote { candidacy, last: self.log.last(), last_term: self.log.last_term() };
         for voter in self.membership.members().filter(|member| self.membership.is_voter(*member)) {
             if voter != self.node {
                 effects.send(voter, after, Message { term, body });
@@ -72,14 +84,16 @@ impl Raft {
         &mut self,
         from: NodeId,
         term: Term,
-        pre: bool,
+        candidacy: Candidacy,
         candidate_last: (Term, Index),
         effects: &mut Effects<Message>,
     ) {
         // While there is a leader nobody needs another; not even the later term is taken up (thesis, section 4.2.3).
-        if term > self.term && self.has_live_leader() {
+        // Unless it is that leader's own wish.
+        if term > self.term && candidacy != Candidacy::Handed && self.has_live_leader() {
             return;
         }
+        let pre = candidacy == Candidacy::Pre;
         let up_to_date = candidate_last >= (self.log.last_term(), self.log.last());
         if pre {
             // A grant bears the term asked about, a refusal this member's own, so that the one asking can catch up
@@ -159,7 +173,7 @@ impl Raft {
         match &self.state {
             State::PreCandidate(tally) if self.membership.quorum_holds(|voter| tally.has(voter)) => {
                 if let Some(term) = self.term.next() {
-                    self.campaign(term, effects);
+                    self.campaign(term, Candidacy::Open, effects);
                 }
             }
             State::Candidate(tally) if self.membership.quorum_holds(|voter| tally.has(voter)) => {
@@ -174,8 +188,16 @@ impl Raft {
     fn lead(&mut self, effects: &mut Effects<Message>) {
         let (now, start) = (self.timers.now, self.log.last().next());
         self.leader = Some(self.node);
-        let reads = Reads::default();
-        self.state = State::Leader(Leadership { peers: Vec::new(), start, reads, heartbeat: Moment(now) });
+        self.state = State::Leader(Leadership {
+            peers: Vec::new(),
+            start,
+            reads: Reads::default(),
+            heartbeat: Moment(now),
+            change: None,
+            transfer: None,
+            handed_over: None,
+        });
+        self.end_succession(self.node, effects);
         self.log.append(now, Entry::noop(self.generation(), start), effects);
         if let State::Leader(leading) = &mut self.state {
             let others = self.membership.members().filter(|member| *member != self.node);
@@ -200,6 +222,10 @@ impl Raft {
     pub(crate) fn stop_leading(&mut self, effects: &mut Effects<Message>) {
         if let State::Leader(leading) = &mut self.state {
             leading.reads.refuse_all(effects);
+            if let Some(proposal) = leading.change.take().and_then(|change| change.forgotten()) {
+                effects.proposals.push((proposal, Outcome::Unknown));
+            }
+            self.successor = leading.transfer.take().and_then(|transfer| transfer.wish());
             self.timers.draw_election();
         }
     }
@@ -208,7 +234,8 @@ impl Raft {
     pub(crate) fn hear_leader(&mut self, from: NodeId, term: Term, effects: &mut Effects<Message>) -> bool {
         if term < self.term {
             // It learns that its time is over; and a member that is ahead in terms only, that it must catch up.
-            self.send(from, Body::Heard { round: ReadRound::default() }, effects);
+            let priority = self.options.priority;
+            self.send(from, Body::Heard { round: ReadRound::default(), priority }, effects);
             return false;
         }
         if term > self.term {
@@ -224,6 +251,7 @@ impl Raft {
             return false;
         }
         self.leader = Some(from);
+        self.end_succession(from, effects);
         self.state = State::Follower { following: true };
         self.timers.contact = self.timers.now;
         self.timers.draw_election();

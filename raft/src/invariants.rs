@@ -88,7 +88,8 @@ fn check_leader(raft: &Raft, leading: &Leadership, laws: &mut Laws) {
     laws.hold(log.last_generation() == own, "a leader's last entry is its own");
     let mut others: Vec<_> = raft.membership.members().filter(|member| *member != raft.node).collect();
     others.sort_unstable();
-    laws.hold(leading.peers.iter().map(|peer| peer.id).eq(others), "a leader sends to every other member");
+    let members = leading.peers.iter().filter(|peer| peer.leaving.is_none()).map(|peer| peer.id);
+    laws.hold(members.eq(others), "a leader sends to every other member");
     for peer in &leading.peers {
         check_peer(raft, peer, laws);
         laws.hold(peer.round <= leading.reads.newest, "nobody confirms a read that has not begun");

@@ -39,6 +39,13 @@
 //! *Snapshots.* A follower that lacks what the leader has compacted needs a snapshot; the node carries it over, and the
 //! engine takes it as the log up to its last entry.
 //!
+//! *Membership.* A configuration counts from the moment it is appended, and no longer once it is truncated. Newcomers
+//! receive the log without a vote until they have caught up; then old and new voters decide together (*joint
+//! consensus*), and once that is committed, the new ones alone. A leader that has no vote any more hands over.
+//!
+//! *Handing over.* A leader that is asked to takes no more proposals, completes its successor's log, and tells it to
+//! stand for election at once.
+//!
 //! # Where this departs from the thesis
 //!
 //! The reference is Diego Ongaro, *Consensus: Bridging Theory and Practice* (2014), "the thesis" in all comments.
@@ -54,8 +61,8 @@
 //! * A second leader in one term, or a leader that contradicts a committed entry, cannot exist under the assumptions of
 //!   the protocol. Rather than to trust one of the two, the engine reports that it cannot go on.
 //!
-//! Changes of membership and transfer of leadership are refused as unsupported in this version. Joint memberships
-//! found in the log are honoured: they count from the moment they are appended, and no longer once truncated.
+//! * Changes of one voter at a time (section 4.1) are not made: every change of voters goes through a joint membership.
+//! * Heartbeats and entries go on for a while to members that were removed, so that they learn of it and fall silent.
 //!
 //! # Where things are
 //!
@@ -67,12 +74,15 @@
 //! | `replication`, `progress` | the leader's side: what to send to whom, the commit rule |
 //! | `following` | the follower's side: consistency, conflicts |
 //! | `reads` | linearizable reads |
-//! | `snapshot`, `membership` | what their names say |
+//! | `membership`, `change` | which configuration counts; how it is changed |
+//! | `transfer` | handing leadership over |
+//! | `snapshot`, `options` | what their names say |
 //! | `log`, `hard_state` | what is written, and how much of it is durable |
 //! | `messages` | what members say, and its byte form |
 //! | `timers` | time and dice |
 //! | `invariants` | the laws, as asserts |
 
+mod change;
 mod election;
 mod following;
 mod hard_state;
@@ -80,6 +90,7 @@ mod invariants;
 mod log;
 mod membership;
 mod messages;
+mod options;
 mod progress;
 mod raft;
 mod reads;
@@ -87,6 +98,9 @@ mod recovery;
 mod replication;
 mod snapshot;
 mod timers;
+mod transfer;
 
+pub use election::Candidacy;
 pub use messages::{Body, Message, ReadRound, Term};
-pub use raft::{Options, Raft};
+pub use options::Options;
+pub use raft::Raft;

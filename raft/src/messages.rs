@@ -5,6 +5,8 @@ use std::fmt;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use consensus_api::{Generation, Index, Lane, MessageError, NodeId};
 
+use crate::election::Candidacy;
+
 /// Counts elections. At most one leader per term.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Term(pub u64);
@@ -41,8 +43,8 @@ pub struct Message {
 pub enum Body {
     /// Asks for a vote.
     RequestVote {
-        /// Only asks whether a vote *would* be given; nobody's term or vote changes.
-        pre: bool,
+        /// How it comes to stand.
+        candidacy: Candidacy,
         /// The candidate's last entry.
         last: Index,
         /// That entry's term.
@@ -99,6 +101,8 @@ pub enum Body {
     Heard {
         /// As in the message answered.
         round: ReadRound,
+        /// How much the sender should lead, by [`Options::priority`](crate::Options::priority).
+        priority: u8,
     },
     /// The commit index has moved, and no entries are on their way to say so. Not answered.
     Commit {
@@ -107,6 +111,8 @@ pub enum Body {
         /// As in [`Heartbeat`](Self::Heartbeat).
         commit_generation: Generation,
     },
+    /// The leader hands over: stand for election now. Not answered.
+    TimeoutNow,
 }
 
 const REQUEST_VOTE: u8 = 1;
@@ -117,6 +123,7 @@ const REJECTED: u8 = 5;
 const HEARTBEAT: u8 = 6;
 const HEARD: u8 = 7;
 const COMMIT: u8 = 8;
+const TIMEOUT_NOW: u8 = 9;
 
 impl consensus_api::Message for Message {
     fn lane(&self) -> Lane {
@@ -136,6 +143,7 @@ impl consensus_api::Message for Message {
             Body::Heartbeat { .. } => HEARTBEAT,
             Body::Heard { .. } => HEARD,
             Body::Commit { .. } => COMMIT,
+            Body::TimeoutNow => TIMEOUT_NOW,
         };
         out.put_u8(kind);
         out.put_u64_le(self.term.0);
@@ -157,8 +165,8 @@ impl consensus_api::Message for Message {
 impl Body {
     fn encode_fields(&self, out: &mut BytesMut) {
         match *self {
-            Self::RequestVote { pre, last, last_term } => {
-                out.put_u8(u8::from(pre));
+            Self::RequestVote { candidacy, last, last_term } => {
+                out.put_u8(candidacy as u8);
                 out.put_u64_le(last.0);
                 out.put_u64_le(last_term.0);
             }
@@ -185,15 +193,19 @@ impl Body {
                 put_position(out, commit, commit_generation);
                 out.put_u64_le(round.0);
             }
-            Self::Heard { round } => out.put_u64_le(round.0),
+            Self::Heard { round, priority } => {
+                out.put_u64_le(round.0);
+                out.put_u8(priority);
+            }
             Self::Commit { commit, commit_generation } => put_position(out, commit, commit_generation),
+            Self::TimeoutNow => {}
         }
     }
 
     fn decode_fields(kind: u8, from: &mut Bytes) -> Result<Self, MessageError> {
         Ok(match kind {
             REQUEST_VOTE => Self::RequestVote {
-                pre: flag(from)?,
+                candidacy: candidacy(from)?,
                 last: index(from)?,
                 last_term: Term(from.try_get_u64_le()?),
             },
@@ -216,8 +228,9 @@ impl Body {
                 commit_generation: generation(from)?,
                 round: round(from)?,
             },
-            HEARD => Self::Heard { round: round(from)? },
+            HEARD => Self::Heard { round: round(from)?, priority: from.try_get_u8()? },
             COMMIT => Self::Commit { commit: index(from)?, commit_generation: generation(from)? },
+            TIMEOUT_NOW => Self::TimeoutNow,
             _ => return Err(MessageError("its kind is unknown")),
         })
     }
@@ -239,6 +252,15 @@ fn round(from: &mut Bytes) -> Result<ReadRound, MessageError> {
 
 fn generation(from: &mut Bytes) -> Result<Generation, MessageError> {
     Ok(Generation::new(from.try_get_u64_le()?, NodeId(from.try_get_u64_le()?)))
+}
+
+fn candidacy(from: &mut Bytes) -> Result<Candidacy, MessageError> {
+    match from.try_get_u8()? {
+        1 => Ok(Candidacy::Pre),
+        2 => Ok(Candidacy::Open),
+        3 => Ok(Candidacy::Handed),
+        _ => Err(MessageError("it asks for votes in an unknown way")),
+    }
 }
 
 fn flag(from: &mut Bytes) -> Result<bool, MessageError> {

@@ -34,6 +34,10 @@ pub(crate) struct Peer {
     pub(crate) round: ReadRound,
     /// When it was last heard.
     pub(crate) contact: Moment,
+    /// How much it should lead, as it says.
+    pub(crate) priority: u8,
+    /// Since when it is a member no longer; it is sent to until it knows.
+    pub(crate) leaving: Option<Moment>,
 }
 
 /// How a leader may send to a peer.
@@ -77,6 +81,8 @@ impl Peer {
             commit_told: Index::ZERO,
             round: ReadRound::default(),
             contact: Moment(now),
+            priority: 0,
+            leaving: None,
         }
     }
 

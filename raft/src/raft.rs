@@ -4,16 +4,19 @@ use std::hash::{Hash, Hasher};
 
 use consensus_api::{
     Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index, Membership,
-    NodeId, Op, Outcome, Outline, PeerProgress, ProposalId, Refusal, Role, Setup, Standing, StartError, Time,
+    NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Time,
 };
 
+use crate::change::Change;
 use crate::election::Tally;
 use crate::hard_state::HardState;
 use crate::log::Log;
+use crate::options::Options;
 use crate::progress::Peer;
 use crate::reads::Reads;
 use crate::timers::{Moment, Timers};
-use crate::{Body, Message, Term, invariants, membership, recovery};
+use crate::transfer::{Successor, Transfer};
+use crate::{Body, Message, Term, invariants, recovery};
 
 /// The Raft engine. See the [crate's page](crate).
 #[derive(Clone, Debug)]
@@ -21,6 +24,7 @@ pub struct Raft {
     pub(crate) node: NodeId,
     pub(crate) founders: Membership,
     pub(crate) limits: FlowLimits,
+    pub(crate) options: Options,
 
     pub(crate) term: Term,
     /// Whom this member voted for in this term.
@@ -41,15 +45,12 @@ pub struct Raft {
     pub(crate) watermark: Index,
 
     pub(crate) state: State,
+    /// Whom this member, leader before, has asked to succeed it, until someone is heard to lead.
+    pub(crate) successor: Option<Successor>,
     pub(crate) timers: Timers,
     /// Working space for quorum arithmetic.
     pub(crate) scratch: Vec<u64>,
 }
-
-/// Options of this engine alone. None yet.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Options {}
 
 /// What this member does in its term.
 #[derive(Clone, Hash, Debug)]
@@ -77,6 +78,12 @@ pub(crate) struct Leadership {
     pub(crate) reads: Reads,
     /// When the next heartbeat is due.
     pub(crate) heartbeat: Moment,
+    /// The change of membership under way.
+    pub(crate) change: Option<Box<Change>>,
+    /// The transfer of leadership under way.
+    pub(crate) transfer: Option<Transfer>,
+    /// When the last one began.
+    pub(crate) handed_over: Option<Moment>,
 }
 
 /// The commit index is written down once it has moved this far, and something else is written anyway.
@@ -85,7 +92,7 @@ const WATERMARK_EVERY: u64 = 64;
 impl Engine for Raft {
     const NAME: EngineName = EngineName("raft");
     const CAPABILITIES: Capabilities =
-        Capabilities { leader: true, leadership_transfer: false, membership_change: false, holes: false };
+        Capabilities { leader: true, leadership_transfer: true, membership_change: true, holes: false };
     type Message = Message;
     type Options = Options;
 
@@ -99,9 +106,11 @@ impl Engine for Raft {
             Event::Message { from, message, entries } => self.on_message(from, message, entries, effects),
             Event::Propose(entry) => self.on_propose(entry, effects),
             Event::Read(id) | Event::LeaseRead(id) => self.on_read(id, effects),
-            Event::ChangeMembership { proposal, .. } => refuse(proposal, "a change of membership", effects),
-            Event::TransferLeadership { proposal, .. } => {
-                refuse(proposal, "a transfer of leadership", effects);
+            Event::ChangeMembership { proposal, membership } => {
+                self.on_change_membership(proposal, membership, effects);
+            }
+            Event::TransferLeadership { proposal, to } => {
+                self.on_transfer_leadership(proposal, to, effects);
             }
             Event::Durable(seq) => {
                 self.log.made_durable(seq);
@@ -118,13 +127,18 @@ impl Engine for Raft {
             Event::SnapshotSent { to, upto } => self.on_snapshot_sent(to, upto),
             Event::Tick => self.on_tick(effects),
         }
+        self.drive_change(effects);
+        self.drive_transfer(effects);
         self.send_what_is_due(effects);
         self.write_watermark(effects);
     }
 
     fn deadline(&self) -> Time {
         match &self.state {
-            State::Leader(leading) => leading.heartbeat.0,
+            State::Leader(leading) => {
+                let transfer = leading.transfer.as_ref().map_or(Time::MAX, Transfer::deadline);
+                leading.heartbeat.0.min(transfer)
+            }
             _ if self.membership.is_voter(self.node) => self.timers.election,
             _ => Time::MAX,
         }
@@ -157,7 +171,8 @@ impl Engine for Raft {
 
     fn progress(&self, out: &mut Vec<PeerProgress>) {
         if let State::Leader(leading) = &self.state {
-            out.extend(leading.peers.iter().map(Peer::report));
+            let members = leading.peers.iter().filter(|peer| peer.leaving.is_none());
+            out.extend(members.map(Peer::report));
         }
     }
 
@@ -187,8 +202,8 @@ impl Raft {
         }
         let term = message.term;
         match message.body {
-            Body::RequestVote { pre, last, last_term } => {
-                self.on_request_vote(from, term, pre, (last_term, last), effects);
+            Body::RequestVote { candidacy, last, last_term } => {
+                self.on_request_vote(from, term, candidacy, (last_term, last), effects);
             }
             Body::Vote { pre, granted } => self.on_vote(from, term, pre, granted, effects),
             Body::Append { prev, prev_generation, commit, round } => {
@@ -199,12 +214,17 @@ impl Raft {
             Body::Heartbeat { commit, commit_generation, round } => {
                 if self.hear_leader(from, term, effects) {
                     self.learn_commit(commit, commit_generation, effects);
-                    self.send(from, Body::Heard { round }, effects);
+                    self.send(from, Body::Heard { round, priority: self.options.priority }, effects);
                 }
             }
             Body::Commit { commit, commit_generation } => {
                 if self.hear_leader(from, term, effects) {
                     self.learn_commit(commit, commit_generation, effects);
+                }
+            }
+            Body::TimeoutNow => {
+                if self.hear_leader(from, term, effects) {
+                    self.on_timeout_now(effects);
                 }
             }
             Body::Accepted { matched, round } => {
@@ -217,9 +237,9 @@ impl Raft {
                     self.on_rejected(from, prev, hint, hint_term);
                 }
             }
-            Body::Heard { round } => {
+            Body::Heard { round, priority } => {
                 if self.hear_peer(from, term, round, effects) {
-                    self.on_heard(from, effects);
+                    self.on_heard(from, priority, effects);
                 }
             }
         }
@@ -229,8 +249,11 @@ impl Raft {
         if self.deadline() > self.timers.now {
             return;
         }
-        match self.state {
-            State::Leader(_) => self.on_heartbeat_due(effects),
+        match &self.state {
+            State::Leader(leading) if leading.heartbeat.0 <= self.timers.now => {
+                self.on_heartbeat_due(effects);
+            }
+            State::Leader(_) => {} // a transfer is over, and looked at in the end of the step
             _ => self.on_election_due(effects),
         }
     }
@@ -274,20 +297,6 @@ impl Raft {
         }
     }
 
-    /// Brings the membership in force up to date after a change of the log, for which a configuration counts from the
-    /// moment it is appended, and no longer once it is truncated (thesis, section 4.1).
-    pub(crate) fn refresh_membership(&mut self, effects: &mut Effects<Message>) {
-        let at = membership::stands_at(&self.log);
-        if at == self.membership_at {
-            return;
-        }
-        match membership::in_force(&self.log, &self.founders) {
-            Ok(membership) => self.membership = membership,
-            Err(problem) => effects.fatal = Some(problem),
-        }
-        self.membership_at = at;
-    }
-
     /// Writes down how far the log is committed, when something is written anyway. By then every entry up to there is
     /// in this batch or an earlier one, and none of them is ever truncated: so whatever watermark a crash leaves, the
     /// entries below it are there, and it is safe to start from.
@@ -299,18 +308,12 @@ impl Raft {
     }
 }
 
-fn refuse(proposal: ProposalId, what: &'static str, effects: &mut Effects<Message>) {
-    effects.proposals.push((proposal, Outcome::Refused(Refusal::Unsupported(what))));
-}
-
 /// A fingerprint of the protocol's state: without times, dice and working space.
 impl Hash for Raft {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self {
-            node, founders, limits: _, term, vote, leader, log, membership: _, membership_at: _, ..
-        } = self;
+        let Self { node, founders, limits: _, options: _, term, vote, leader, log, .. } = self;
         (node, founders, term, vote, leader, log).hash(state);
         (self.commit, self.applied, self.settled, self.watermark).hash(state);
-        self.state.hash(state);
+        (&self.state, self.successor).hash(state);
     }
 }

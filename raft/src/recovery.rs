@@ -4,7 +4,8 @@ use consensus_api::{Index, NodeId, Outline, Setup, StartError};
 
 use crate::hard_state::HardState;
 use crate::log::Log;
-use crate::raft::{Options, Raft, State};
+use crate::options::Options;
+use crate::raft::{Raft, State};
 use crate::timers::Timers;
 use crate::{Term, membership};
 
@@ -13,8 +14,9 @@ use crate::{Term, membership};
 /// The commit index starts from what is certain: the snapshot, and the watermark, which is only ever written for
 /// entries that are in the log by then. The rest is learnt from the next leader.
 pub(crate) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<Raft, StartError> {
-    let Setup { node, founders, now, seed, timing, flow, options: Options {} } = setup;
+    let Setup { node, founders, now, seed, timing, flow, options } = setup;
     timing.check()?;
+    options.check()?;
     if flow.inflight_frames_max == 0 || flow.inflight_bytes_max == 0 {
         let problem = "must be greater than zero, or nothing is ever sent";
         return Err(StartError::Options { field: "flow", problem });
@@ -28,6 +30,7 @@ pub(crate) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<Raft, 
     let mut raft = Raft {
         node,
         limits: flow,
+        options,
         term: hard_state.term,
         vote: hard_state.vote,
         leader: None,
@@ -38,6 +41,7 @@ pub(crate) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<Raft, 
         settled,
         watermark: outline.watermark.min(commit),
         state: State::Follower { following: false },
+        successor: None,
         timers: Timers::new(timing, now, seed, node),
         scratch: Vec::with_capacity(founders.members().count()),
         founders,

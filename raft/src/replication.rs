@@ -16,7 +16,7 @@ impl Leadership {
         self.peers.binary_search_by_key(&id, |peer| peer.id).ok().map(|at| &self.peers[at])
     }
 
-    fn peer_mut(&mut self, id: NodeId) -> Option<&mut Peer> {
+    pub(crate) fn peer_mut(&mut self, id: NodeId) -> Option<&mut Peer> {
         self.peers.binary_search_by_key(&id, |peer| peer.id).ok().map(|at| &mut self.peers[at])
     }
 }
@@ -30,7 +30,9 @@ impl Raft {
     /// same time (thesis, section 10.2.1).
     pub(crate) fn on_propose(&mut self, mut entry: Entry, effects: &mut Effects<Message>) {
         let proposal = entry.proposal;
-        let outcome = if !matches!(self.state, State::Leader(_)) {
+        // One that hands over takes none: the successor's log would never be complete (thesis, section 3.10).
+        let takes = matches!(&self.state, State::Leader(leading) if leading.transfer.is_none());
+        let outcome = if !takes {
             Outcome::Refused(Refusal::NotLeader)
         } else if entry.kind == EntryKind::Membership {
             Outcome::Refused(Refusal::Invalid("a membership is changed by asking for the change"))
@@ -171,10 +173,11 @@ impl Raft {
 
     /// A peer answered a heartbeat, so messages reach it: whatever was thought to be on its way and is not acknowledged
     /// since the last heartbeat is asked after, once. The question queues behind the entries it asks about.
-    pub(crate) fn on_heard(&mut self, from: NodeId, effects: &mut Effects<Message>) {
+    pub(crate) fn on_heard(&mut self, from: NodeId, priority: u8, effects: &mut Effects<Message>) {
         let Self { term, log, commit, state: State::Leader(leading), .. } = self else { return };
         let round = leading.reads.newest;
         let Some(peer) = leading.peer_mut(from) else { return };
+        peer.priority = priority;
         if !std::mem::take(&mut peer.stalled) {
             return;
         }
@@ -195,6 +198,8 @@ impl Raft {
             self.step_down(effects);
             return;
         }
+        self.forget_leaving_peers();
+        self.reconsider_transfer();
         let next = self.timers.now + self.timers.timing.heartbeat;
         if let State::Leader(leading) = &mut self.state {
             leading.heartbeat = Moment(next);

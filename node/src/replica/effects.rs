@@ -70,7 +70,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.giving_up = Some((self.commit, self.given_up));
         }
         for (proposal, outcome) in effects.proposals.drain(..) {
-            self.proposal_outcome(proposal, outcome);
+            self.proposal_outcome(now, proposal, outcome);
         }
         for (id, index) in effects.reads.drain(..) {
             self.read_outcome(now, id, index);
@@ -118,13 +118,15 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         self.out.apply.push(ApplyWork::Restore(mark));
     }
 
-    fn proposal_outcome(&mut self, proposal: ProposalId, outcome: Outcome) {
+    fn proposal_outcome(&mut self, now: Time, proposal: ProposalId, outcome: Outcome) {
         if self.proposals.are_ours(proposal) {
             let sequence = proposal.sequence;
             match outcome {
                 Outcome::Accepted(generation) => self.proposals.accepted(sequence, generation),
                 Outcome::Refused(Refusal::NotLeader) => {
+                    // It goes again; not at once, for a leader that hands over says the same until another leads.
                     self.proposals.not_taken(sequence, &mut self.out.failed);
+                    self.pause_forwarding(now);
                 }
                 Outcome::Refused(refusal) => {
                     let error = Error::Refused { reason: refusal.to_string() };

@@ -38,6 +38,10 @@ pub(crate) struct Cluster {
     pub(crate) packets: Vec<Packet>,
     pub(crate) founders: Membership,
     pub(crate) limits: FlowLimits,
+    /// Options of members; the others have the default.
+    pub(crate) options: BTreeMap<u64, Options>,
+    /// Members that found nothing, and wait to be added.
+    pub(crate) joining: BTreeSet<u64>,
     pub(crate) seed: u64,
     /// State machines keep up with the commit index.
     pub(crate) applying: bool,
@@ -67,6 +71,8 @@ impl Cluster {
             packets: Vec::new(),
             founders: founders.clone(),
             limits: FlowLimits::default(),
+            options: BTreeMap::new(),
+            joining: BTreeSet::new(),
             seed,
             applying: true,
             slow_readers: BTreeSet::new(),
@@ -101,6 +107,12 @@ impl Cluster {
         self.restart(id);
     }
 
+    /// Starts a member that waits to be added.
+    pub(crate) fn join(&mut self, id: u64) {
+        self.joining.insert(id);
+        self.add(id, Image::default());
+    }
+
     pub(crate) fn crash(&mut self, id: u64) {
         let member = self.member_mut(id);
         member.raft = None;
@@ -112,7 +124,10 @@ impl Cluster {
 
     pub(crate) fn restart(&mut self, id: u64) {
         self.crash(id);
-        let (founders, limits, seed) = (self.founders.clone(), self.limits, self.seed);
+        let joining = self.joining.contains(&id);
+        let founders = if joining { Membership::default() } else { self.founders.clone() };
+        let (limits, seed) = (self.limits, self.seed);
+        let options = self.options.get(&id).cloned().unwrap_or_default();
         let member = self.member_mut(id);
         member.lives += 1;
         let setup = Setup {
@@ -122,7 +137,7 @@ impl Cluster {
             seed: seed.wrapping_mul(1_000_003) ^ (id << 32) ^ member.lives,
             timing: timing(),
             flow: limits,
-            options: Options::default(),
+            options,
         };
         let raft = Raft::recover(setup, &member.disk.durable().outline).expect("it recovers");
         raft.check();

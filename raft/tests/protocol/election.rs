@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus_api::{Engine, Generation, Index, Membership, NodeId, Role, Time};
-use quorate_raft::{Body, ReadRound, Term};
+use quorate_raft::{Body, Candidacy, ReadRound, Term};
 
 use crate::cluster::{Cluster, timing};
 use crate::disk::Image;
@@ -15,7 +15,8 @@ pub(crate) fn nodes(ids: impl IntoIterator<Item = u64>) -> Vec<NodeId> {
 }
 
 pub(crate) fn vote_request(pre: bool, last: u64, last_term: u64) -> Body {
-    Body::RequestVote { pre, last: Index(last), last_term: Term(last_term) }
+    let candidacy = if pre { Candidacy::Pre } else { Candidacy::Open };
+    Body::RequestVote { candidacy, last: Index(last), last_term: Term(last_term) }
 }
 
 pub(crate) fn granted(cluster: &mut Cluster, from: u64) -> bool {
@@ -135,7 +136,7 @@ fn a_stranger_with_a_high_term_disturbs_nobody() {
     for to in 1..=3 {
         cluster.inject(9, to, 50, vote_request(true, 99, 49), &[]);
         cluster.inject(9, to, 50, vote_request(false, 99, 49), &[]);
-        cluster.inject(9, to, 50, Body::Heard { round: ReadRound(0) }, &[]);
+        cluster.inject(9, to, 50, Body::Heard { round: ReadRound(0), priority: 0 }, &[]);
         cluster.inject(9, to, 50, Body::Vote { pre: false, granted: false }, &[]);
     }
     assert!(cluster.packets.is_empty(), "it is not even answered");

@@ -1,6 +1,7 @@
 //! Raft, chapter by chapter: each test is an incident, named after what it shows. Where another implementation shipped
 //! the bug, its report is cited; "thesis" is Ongaro 2014.
 
+mod changes;
 mod cluster;
 mod commit;
 mod disk;
@@ -16,3 +17,4 @@ mod replication;
 mod requests;
 mod scenarios;
 mod snapshots;
+mod transfers;

@@ -2,21 +2,22 @@
 
 use bytes::{Bytes, BytesMut};
 use consensus_api::{Generation, Index, Message as _, NodeId};
-use quorate_raft::{Body, Message, ReadRound, Term};
+use quorate_raft::{Body, Candidacy, Message, ReadRound, Term};
 
 fn one_of_each() -> Vec<Message> {
     let (index, round, commit_generation) =
         (Index(1 << 40), ReadRound(7), Generation::new(3, NodeId(1 << 60)));
     let prev_generation = commit_generation;
     [
-        Body::RequestVote { pre: true, last: index, last_term: Term(9) },
+        Body::RequestVote { candidacy: Candidacy::Handed, last: index, last_term: Term(9) },
         Body::Vote { pre: false, granted: true },
         Body::Append { prev: index, prev_generation, commit: Index(5), round },
         Body::Accepted { matched: index, round },
         Body::Rejected { prev: index, hint: Index(4), hint_term: Term(2), round },
         Body::Heartbeat { commit: index, commit_generation, round },
-        Body::Heard { round },
+        Body::Heard { round, priority: 3 },
         Body::Commit { commit: index, commit_generation },
+        Body::TimeoutNow,
     ]
     .map(|body| Message { term: Term(u64::MAX - 1), body })
     .to_vec()

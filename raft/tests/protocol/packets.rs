@@ -1,7 +1,7 @@
 //! Messages on their way, and their kinds.
 
 use consensus_api::Entry;
-use quorate_raft::{Body, Message};
+use quorate_raft::{Body, Candidacy, Message};
 
 /// A message on its way.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(crate) fn is_heartbeat(packet: &Packet) -> bool {
 }
 
 pub(crate) fn is_vote_request(packet: &Packet) -> bool {
-    matches!(packet.message.body, Body::RequestVote { pre: false, .. })
+    matches!(packet.message.body, Body::RequestVote { candidacy: Candidacy::Open | Candidacy::Handed, .. })
 }
 
 pub(crate) fn is_granted_vote(packet: &Packet) -> bool {

@@ -5,14 +5,14 @@ use consensus_api::{
     Effects, Engine, Entry, Event, FlowLimits, Generation, Index, Membership, NodeId, Op, Outcome, Outline,
     Role, Setup, StartError, Time, WriteSeq,
 };
-use quorate_raft::{Body, Options, Raft, ReadRound, Term};
+use quorate_raft::{Body, Candidacy, Options, Raft, ReadRound, Term};
 
 use crate::cluster::{Cluster, timing};
 use crate::disk::Image;
 use crate::logs::{hard_state, leader_of, log_of};
 use crate::packets::{is_append, is_granted_vote, is_vote_request};
 
-const ASK: Body = Body::RequestVote { pre: false, last: Index(0), last_term: Term(0) };
+const ASK: Body = Body::RequestVote { candidacy: Candidacy::Open, last: Index(0), last_term: Term(0) };
 
 /// jraft#1241, jraft#1243: as long as the vote is not durable, nothing says that it was given.
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus_api::{
     Engine, Entry, EntryKind, Event, FlowLimits, Generation, Index, Lane, Message as _, NodeId, Outcome,
-    ProposalId, Refusal, Role,
+    Refusal, Role,
 };
 use quorate_raft::{Body, ReadRound, Term};
 
@@ -34,20 +34,6 @@ fn only_a_leader_takes_proposals() {
     let proposal = cluster.propose(1);
     let accepted = Outcome::Accepted(Generation::new(1, NodeId(1)));
     assert_eq!(cluster.member(1).proposals, [(proposal, accepted)]);
-}
-
-#[test]
-fn what_this_version_cannot_do_is_refused_by_name() {
-    let mut cluster = Cluster::new(3);
-    cluster.elect(1);
-    let proposal = ProposalId::default();
-    let membership = cluster.founders.clone();
-    cluster.step(1, Event::ChangeMembership { proposal, membership });
-    cluster.step(1, Event::TransferLeadership { proposal, to: None });
-    for (_, outcome) in &cluster.member(1).proposals {
-        assert!(matches!(outcome, Outcome::Refused(Refusal::Unsupported(_))));
-    }
-    assert_eq!(cluster.member(1).proposals.len(), 2);
 }
 
 /// Entries go out ahead of their acknowledgement; while the window is full they gather, and the next frame takes all.
@@ -335,7 +321,7 @@ fn absurd_answers_change_nothing() {
         Body::Rejected { prev: Index(0), hint: Index(0), hint_term: Term(0), round },
         &[],
     );
-    cluster.inject(1, 1, 1, Body::Heard { round }, &[]);
+    cluster.inject(1, 1, 1, Body::Heard { round, priority: 0 }, &[]);
     assert_eq!(cluster.commit(1), 1);
     cluster.run_without(timing().heartbeat * 3, &[]);
     assert_eq!(cluster.commit(3), 2);

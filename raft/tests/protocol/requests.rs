@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use consensus_api::{
-    Engine, Entry, EntryKind, Event, Incarnation, Index, LogTime, NodeId, PeerProgress, ProposalId, ReadId,
-    Refusal, Role, SnapshotMark,
+    Engine, Entry, EntryKind, Event, Incarnation, Index, LogTime, Membership, NodeId, Outcome, PeerProgress,
+    ProposalId, ReadId, Refusal, Role, SnapshotMark,
 };
 
 use crate::cluster::Cluster;
@@ -40,6 +40,49 @@ impl Cluster {
 
     pub(crate) fn lease_read(&mut self, id: u64, read: u64) {
         self.step(id, Event::LeaseRead(ReadId(read)));
+    }
+
+    /// Asks for these voters and learners.
+    pub(crate) fn change(&mut self, id: u64, voters: &[u64], learners: &[u64]) -> ProposalId {
+        let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let membership = Membership::new(ids(voters), [], ids(learners)).expect("a few members");
+        self.change_to(id, membership)
+    }
+
+    pub(crate) fn change_to(&mut self, id: u64, membership: Membership) -> ProposalId {
+        let proposal = self.entry(id).proposal;
+        self.step(id, Event::ChangeMembership { proposal, membership });
+        proposal
+    }
+
+    /// Asks for another leader.
+    pub(crate) fn transfer(&mut self, id: u64, to: Option<u64>) -> ProposalId {
+        let proposal = self.entry(id).proposal;
+        self.step(id, Event::TransferLeadership { proposal, to: to.map(NodeId) });
+        proposal
+    }
+
+    /// What this member said of a request, in order.
+    pub(crate) fn outcomes(&self, id: u64, proposal: ProposalId) -> Vec<Outcome> {
+        let said = self.member(id).proposals.iter().filter(|(named, _)| *named == proposal);
+        said.map(|(_, outcome)| *outcome).collect()
+    }
+
+    /// The last word of this member on a request, in words.
+    pub(crate) fn refusal(&self, id: u64, proposal: ProposalId) -> String {
+        match self.outcomes(id, proposal).last() {
+            Some(Outcome::Refused(refusal)) => refusal.to_string(),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// Whether a request was taken up and then done.
+    pub(crate) fn is_completed(&self, id: u64, proposal: ProposalId) -> bool {
+        matches!(self.outcomes(id, proposal)[..], [Outcome::Accepted(_), Outcome::Completed])
+    }
+
+    pub(crate) fn voters(&self, id: u64) -> Vec<u64> {
+        self.raft(id).membership().voters().iter().map(|node| node.0).collect()
     }
 
     /// What became of a read at this member.

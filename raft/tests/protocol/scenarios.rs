@@ -1,7 +1,7 @@
 //! Longer stories, each with an exact outcome, after those that etcd-io/raft keeps as transcripts.
 
 use consensus_api::{Engine, Index, NodeId, Role};
-use quorate_raft::{Body, Term};
+use quorate_raft::{Body, Candidacy, Term};
 
 use crate::cluster::{Cluster, timing};
 use crate::logs::log_of;
@@ -80,7 +80,8 @@ fn a_leader_is_not_deposed_while_it_lives_and_steps_down_when_it_is_alone() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
     assert_eq!(cluster.term(1), 1);
-    let ask = |term| (term, Body::RequestVote { pre: false, last: Index(9), last_term: Term(1) });
+    let ask =
+        |term| (term, Body::RequestVote { candidacy: Candidacy::Open, last: Index(9), last_term: Term(1) });
     // Node 2 stands in term 2: both others have a leader.
     for to in [1, 3] {
         let (term, body) = ask(2);

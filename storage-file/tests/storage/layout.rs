@@ -93,7 +93,7 @@ fn segment_file() -> Vec<u8> {
         record::encode(&entry(index, 3, 21), &mut bytes);
         operation(1, &bytes)
     });
-    let membership = [vec![1, 0, 0, 0], number(7), vec![0; 8]].concat();
+    let membership = [vec![1, 1, 0, 0, 0], number(7), vec![0; 12]].concat();
     let first = [operation(2, b"a vote")].into_iter().chain(records).collect::<Vec<_>>();
     let second = [
         operation(3, &number(4)),

@@ -1,0 +1,257 @@
+//! Changes of membership, as their leader carries them out (thesis, chapter 4).
+//!
+//! ```text
+//!   asked for ──► newcomers learn ──► old and new voters decide together ──► the new ones alone
+//!                 (one entry, if        (joint: one entry, at once            (one entry, once the
+//!                  there are any)        the newcomers are caught up)          joint one is committed)
+//! ```
+//!
+//! Each step is an entry, and none follows before the one before it is committed: so no log ever holds two memberships
+//! that are not. Which step comes next is read off the log, so a later leader goes on where an earlier one stopped;
+//! only catching up is forgotten with its leader. Voters always change by a joint membership, be it by one (the
+//! shortcut of section 4.1 has a trap: raft-dev, "bug in single-server membership changes", 2015).
+
+use std::time::Duration;
+
+use consensus_api::{Effects, Index, Membership, MembershipError, NodeId, Outcome, ProposalId, Refusal};
+
+use crate::Message;
+use crate::progress::Peer;
+use crate::raft::{Leadership, Raft, State};
+use crate::timers::{Moment, Timers};
+
+/// A change under way.
+#[derive(Clone, Hash, Debug)]
+pub(crate) struct Change {
+    proposal: ProposalId,
+    /// The membership wished for.
+    target: Membership,
+    stage: Stage,
+}
+
+#[derive(Clone, Hash, Debug)]
+enum Stage {
+    /// Those who are to vote catch up first, lest they hold up every decision (thesis, section 4.2.1).
+    Learning {
+        newcomers: Vec<Newcomer>,
+        /// Members only for the sake of this change: they go again if it is given up.
+        added: Vec<NodeId>,
+        began: Moment,
+    },
+    /// The log holds the joint membership, or the one wished for.
+    Settling,
+}
+
+/// One who is to vote. It catches up in rounds: each brings what the log held when it began, and is shorter than the one
+/// before. Once a round takes less than an election timeout, the rest will too.
+#[derive(Clone, Hash, Debug)]
+struct Newcomer {
+    id: NodeId,
+    upto: Index,
+    began: Moment,
+    caught_up: bool,
+}
+
+/// A newcomer that is silent for so many of the longest election timeouts is given up.
+const SILENT_TIMEOUTS_MAX: u32 = 5;
+
+const NO_VOTER: &str = "a cluster without voters could never decide anything again; name at least one";
+const NO_JOINT: &str =
+    "a membership is asked for without outgoing voters; the steps between are the engine's";
+const TOO_EARLY: &str = "this leader has yet to commit the first entry of its term; ask again in a moment";
+const UNDER_WAY: &str = "another change of membership is under way; ask again when it is done";
+const HANDING_OVER: &str = "leadership is being handed over; ask again in a moment";
+
+impl Raft {
+    /// Someone wants another membership.
+    pub(crate) fn on_change_membership(
+        &mut self,
+        proposal: ProposalId,
+        target: Membership,
+        effects: &mut Effects<Message>,
+    ) {
+        if let Err(refusal) = self.admit_change(&target) {
+            effects.proposals.push((proposal, Outcome::Refused(refusal)));
+            return;
+        }
+        effects.proposals.push((proposal, Outcome::Accepted(self.generation())));
+        let target = target.with_particulars_of(&self.membership);
+        if target == self.membership {
+            effects.proposals.push((proposal, Outcome::Completed));
+        } else if self.begin_change(proposal, target, effects).is_err() {
+            let refusal = Refusal::Invalid("there are too many members, old and new together");
+            effects.proposals.push((proposal, Outcome::Refused(refusal)));
+        }
+    }
+
+    fn admit_change(&self, target: &Membership) -> Result<(), Refusal> {
+        let State::Leader(leading) = &self.state else { return Err(Refusal::NotLeader) };
+        if target.voters().is_empty() {
+            return Err(Refusal::Invalid(NO_VOTER));
+        }
+        if target.is_joint() {
+            return Err(Refusal::Invalid(NO_JOINT));
+        }
+        // What an earlier leader appended may yet replace, or be replaced by, what this one does (hashicorp/raft,
+        // raft.go, citing raft-dev 2015).
+        if self.commit < leading.start {
+            return Err(Refusal::NotYet(TOO_EARLY));
+        }
+        if leading.change.is_some() || self.membership.is_joint() || self.is_membership_open() {
+            return Err(Refusal::NotYet(UNDER_WAY));
+        }
+        if leading.transfer.is_some() {
+            return Err(Refusal::NotYet(HANDING_OVER));
+        }
+        Ok(())
+    }
+
+    /// Whether the membership in force is not committed.
+    fn is_membership_open(&self) -> bool {
+        self.membership_at.0 > self.commit
+    }
+
+    fn begin_change(
+        &mut self,
+        proposal: ProposalId,
+        target: Membership,
+        effects: &mut Effects<Message>,
+    ) -> Result<(), MembershipError> {
+        let newcomers: Vec<NodeId> =
+            target.voters().iter().copied().filter(|voter| !self.membership.is_voter(*voter)).collect();
+        let added: Vec<NodeId> =
+            newcomers.iter().copied().filter(|newcomer| !self.membership.contains(*newcomer)).collect();
+        joined(&self.membership, &target)?; // it can be gone through with
+        if !added.is_empty() {
+            let learners = self.membership.learners().iter().chain(&added).copied();
+            let voters = self.membership.voters().iter().copied();
+            let grown = Membership::new(voters, [], learners)?;
+            let grown = grown.with_particulars_of(&target).with_particulars_of(&self.membership);
+            self.append_membership(proposal, &grown, effects);
+        }
+        let (began, upto) = (Moment(self.timers.now), self.log.last());
+        let newcomers =
+            newcomers.into_iter().map(|id| Newcomer { id, upto, began, caught_up: false }).collect();
+        if let State::Leader(leading) = &mut self.state {
+            let stage = Stage::Learning { newcomers, added, began };
+            leading.change = Some(Box::new(Change { proposal, target, stage }));
+        }
+        Ok(())
+    }
+
+    /// The end of every step: takes the next step of a change, if the last one is committed.
+    pub(crate) fn drive_change(&mut self, effects: &mut Effects<Message>) {
+        let is_open = self.is_membership_open();
+        let State::Leader(leading) = &mut self.state else { return };
+        let is_quiet = leading.change.is_none() && !self.membership.is_joint();
+        if is_quiet && self.membership.is_voter(self.node) {
+            return; // nearly always
+        }
+        let late = leading.find_late(self.log.last(), &self.timers, self.options.catch_up_timeout);
+        if is_open || self.commit < leading.start {
+            return;
+        }
+        if self.membership.is_joint() {
+            self.leave_joint(effects);
+        } else if let Some(late) = late {
+            self.give_up_change(late, effects);
+        } else {
+            self.go_on(effects);
+        }
+        if !self.membership.is_voter(self.node) && !self.is_membership_open() {
+            self.retire(effects);
+        }
+    }
+
+    /// The joint membership is committed: from here on the new voters decide alone. Whoever leads does this, under the
+    /// name of the request.
+    fn leave_joint(&mut self, effects: &mut Effects<Message>) {
+        let joint = &self.membership;
+        let (voters, learners) = (joint.voters().iter().copied(), joint.learners().iter().copied());
+        let Ok(target) = Membership::new(voters, [], learners) else { return }; // its sets are within the limits
+        let target = target.with_particulars_of(joint);
+        let proposal = self.log.memberships().last().map(|entry| entry.proposal).unwrap_or_default();
+        self.append_membership(proposal, &target, effects);
+        if let State::Leader(leading) = &mut self.state {
+            leading.change = Some(Box::new(Change { proposal, target, stage: Stage::Settling }));
+        }
+    }
+
+    /// No joint membership, and everything is committed.
+    fn go_on(&mut self, effects: &mut Effects<Message>) {
+        let State::Leader(leading) = &mut self.state else { return };
+        let Some(change) = &leading.change else { return };
+        match &change.stage {
+            Stage::Settling => {
+                effects.proposals.push((change.proposal, Outcome::Completed));
+                leading.change = None;
+            }
+            Stage::Learning { newcomers, .. } if newcomers.iter().all(|newcomer| newcomer.caught_up) => {
+                let (proposal, target) = (change.proposal, change.target.clone());
+                if let Some(change) = &mut leading.change {
+                    change.stage = Stage::Settling;
+                }
+                if let Ok(next) = joined(&self.membership, &target) {
+                    self.append_membership(proposal, &next, effects);
+                }
+            }
+            Stage::Learning { .. } => {}
+        }
+    }
+
+    /// A newcomer did not make it: everything is as it was.
+    fn give_up_change(&mut self, late: NodeId, effects: &mut Effects<Message>) {
+        let State::Leader(leading) = &mut self.state else { return };
+        let Some(change) = leading.change.take() else { return };
+        let Change { proposal, stage: Stage::Learning { added, .. }, .. } = *change else { return };
+        effects.proposals.push((proposal, Outcome::Refused(Refusal::NotCaughtUp(late))));
+        let learners = self.membership.learners().iter().filter(|learner| !added.contains(learner));
+        let former = Membership::new(self.membership.voters().iter().copied(), [], learners.copied());
+        if let Ok(former) = former
+            && !added.is_empty()
+        {
+            let former = former.with_particulars_of(&self.membership);
+            self.append_membership(ProposalId::default(), &former, effects);
+        }
+    }
+}
+
+impl Change {
+    /// Its name, if its steps so far die with the leadership. Once it stands in the log, another leader may end it.
+    pub(crate) fn forgotten(self) -> Option<ProposalId> {
+        matches!(self.stage, Stage::Learning { .. }).then_some(self.proposal)
+    }
+}
+
+impl Leadership {
+    /// Looks at how far the newcomers have come. One that takes too long, if there is one.
+    fn find_late(&mut self, last: Index, timers: &Timers, patience: Duration) -> Option<NodeId> {
+        let change = self.change.as_deref_mut()?;
+        let Stage::Learning { newcomers, began, .. } = &mut change.stage else { return None };
+        let (now, timing) = (timers.now, timers.timing);
+        for newcomer in newcomers.iter_mut().filter(|newcomer| !newcomer.caught_up) {
+            let at = self.peers.binary_search_by_key(&newcomer.id, |peer| peer.id);
+            let peer: Option<&Peer> = at.ok().map(|at| &self.peers[at]);
+            if peer.is_some_and(|peer| peer.matched >= newcomer.upto) {
+                newcomer.caught_up = now.since(newcomer.began.0) < timing.election_timeout_min;
+                (newcomer.began, newcomer.upto) = (Moment(now), last);
+            }
+            let heard = peer.map_or(began.0, |peer| peer.contact.0.max(began.0));
+            let silent = now.since(heard) >= timing.election_timeout_max * SILENT_TIMEOUTS_MAX;
+            if !newcomer.caught_up && (silent || now.since(began.0) >= patience) {
+                return Some(newcomer.id);
+            }
+        }
+        None
+    }
+}
+
+/// The membership that leads from `old` to `new`: joint if the voters differ, else `new` itself.
+fn joined(old: &Membership, new: &Membership) -> Result<Membership, MembershipError> {
+    if old.voters() == new.voters() {
+        return Ok(new.clone());
+    }
+    let outgoing = old.voters().iter().copied();
+    let joint = Membership::new(new.voters().iter().copied(), outgoing, new.learners().iter().copied())?;
+    Ok(joint.with_particulars_of(new).with_particulars_of(old))
+}

@@ -1,0 +1,206 @@
+//! Handing leadership over.
+
+use std::time::Duration;
+
+use consensus_api::{Engine, NodeId, Outcome, Refusal, Role};
+use quorate_raft::{Body, Options};
+
+use crate::cluster::{Cluster, timing};
+use crate::packets::{Packet, is_append, is_vote_request};
+
+fn is_order(packet: &Packet) -> bool {
+    matches!(packet.message.body, Body::TimeoutNow)
+}
+
+/// dragonboat 1c7ebd3, etcd 36d7d43; thesis, section 3.10: neither pre-votes nor the leader that is still heard stand in
+/// the way, and no clock moves.
+#[test]
+fn leadership_moves_in_one_election_and_no_time() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let transfer = cluster.transfer(1, Some(3));
+    cluster.settle();
+    assert_eq!((cluster.role(3), cluster.term(3)), (Role::Leader, 2));
+    assert!(cluster.is_completed(1, transfer));
+    assert_eq!(cluster.raft(2).standing().leader, Some(NodeId(3)));
+}
+
+#[test]
+fn the_successor_is_brought_up_to_date_first() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose_many(1, 20);
+    cluster.settle_without(&[3]);
+    let transfer = cluster.transfer(1, Some(3));
+    assert!(cluster.packets.iter().all(|packet| !is_order(packet)), "its log is not complete");
+    cluster.run_without(Duration::from_millis(300), &[]);
+    assert_eq!(cluster.role(3), Role::Leader);
+    assert!(cluster.is_completed(1, transfer));
+    assert_eq!(cluster.commit(3), cluster.last(1));
+}
+
+/// hashicorp/raft#493, #581: while it hands over a leader takes nothing; if nobody takes over, it goes on.
+#[test]
+fn a_transfer_that_fails_ends_within_an_election_timeout() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.crash(3);
+    cluster.propose(1);
+    cluster.settle();
+    let transfer = cluster.transfer(1, Some(3));
+    let meanwhile = cluster.propose(1);
+    assert_eq!(cluster.outcomes(1, meanwhile), [Outcome::Refused(Refusal::NotLeader)]);
+    cluster.run_without(timing().election_timeout_min + Duration::from_millis(20), &[]);
+    assert!(cluster.refusal(1, transfer).contains("did not take over in time"));
+    let later = cluster.propose(1);
+    assert!(matches!(cluster.outcomes(1, later)[..], [Outcome::Accepted(_)]));
+    cluster.settle();
+    assert_eq!((cluster.role(1), cluster.commit(1)), (Role::Leader, cluster.last(1)));
+}
+
+/// hashicorp/raft#487, RATIS-1796: a hundred transfers with writes in between; every write has one fate.
+#[test]
+fn a_hundred_transfers_under_load_lose_nothing() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let mut accepted = Vec::new();
+    for turn in 0..100 {
+        let leader = cluster.leader().expect("someone leads");
+        accepted.push((leader, cluster.propose(leader)));
+        let transfer = cluster.transfer(leader, Some((leader % 3) + 1));
+        let refused = cluster.propose(leader);
+        assert_eq!(cluster.outcomes(leader, refused), [Outcome::Refused(Refusal::NotLeader)]);
+        cluster.settle();
+        assert!(cluster.is_completed(leader, transfer), "turn {turn}");
+        assert_eq!(cluster.leader(), Some(leader % 3 + 1));
+    }
+    for (leader, proposal) in accepted {
+        assert!(matches!(cluster.outcomes(leader, proposal)[..], [Outcome::Accepted(_)]));
+        assert!(cluster.committed.values().any(|entry| entry.proposal == proposal));
+    }
+}
+
+/// An order that is lost is given again with the next heartbeat.
+#[test]
+fn an_order_to_stand_that_is_lost_is_repeated() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let transfer = cluster.transfer(1, Some(2));
+    assert_eq!(cluster.take(is_order).len(), 1);
+    cluster.settle();
+    assert_eq!(cluster.role(1), Role::Leader);
+    cluster.run_without(2 * timing().heartbeat, &[]);
+    assert!(cluster.is_completed(1, transfer));
+}
+
+#[test]
+fn what_cannot_be_handed_over_is_refused_in_its_own_words() {
+    let mut cluster = Cluster::new(3);
+    cluster.join(4);
+    cluster.elect(1);
+    cluster.change(1, &[1, 2, 3], &[4]);
+    cluster.settle();
+    let refused = cluster.transfer(2, None);
+    assert!(cluster.refusal(2, refused).contains("does not lead"));
+    for stranger in [4, 9] {
+        let refused = cluster.transfer(1, Some(stranger));
+        assert!(cluster.refusal(1, refused).contains("only a voter can lead"));
+    }
+    let alone = cluster.transfer(1, Some(1));
+    assert!(cluster.is_completed(1, alone), "it leads already");
+    let first = cluster.transfer(1, Some(2));
+    let second = cluster.transfer(1, Some(3));
+    assert!(cluster.refusal(1, second).contains("handed over already"));
+    cluster.settle();
+    assert!(cluster.is_completed(1, first));
+}
+
+/// etcd#11417: the successor cannot lose its vote in the middle, for the two do not overlap.
+#[test]
+fn a_transfer_and_a_change_of_membership_refuse_each_other() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let change = cluster.change(1, &[1, 2], &[]);
+    let refused = cluster.transfer(1, Some(3));
+    assert!(cluster.refusal(1, refused).contains("a change of membership is under way"));
+    cluster.settle();
+    assert!(cluster.is_completed(1, change));
+    cluster.transfer(1, Some(2));
+    let refused = cluster.change(1, &[1], &[]);
+    assert!(cluster.refusal(1, refused).contains("leadership is being handed over"));
+    cluster.settle();
+    let next = cluster.change(2, &[2], &[]);
+    cluster.settle();
+    assert!(cluster.is_completed(2, next), "and nothing stays blocked");
+}
+
+/// An order that comes late stands for an election like any other; one of an earlier term is void.
+#[test]
+fn a_late_order_to_stand_elects_and_one_of_an_earlier_term_does_not() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.transfer(1, Some(2));
+    let orders = cluster.take(is_order);
+    cluster.drop_all();
+    cluster.run_without(2 * timing().election_timeout_min, &[2]);
+    assert_eq!(cluster.role(1), Role::Leader);
+    orders.iter().for_each(|packet| cluster.deliver(packet));
+    cluster.settle();
+    assert!(cluster.leader().is_some(), "whoever it is: a log that lags wins nothing");
+    let term = cluster.term(2);
+    orders.iter().for_each(|packet| cluster.deliver(packet));
+    cluster.settle();
+    assert_eq!(cluster.term(2), term);
+}
+
+/// A member whose disk hangs is no successor.
+#[test]
+fn a_member_whose_disk_hangs_does_not_take_over() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.hung.insert(2);
+    let transfer = cluster.transfer(1, Some(2));
+    cluster.settle();
+    assert!(cluster.take(is_vote_request).is_empty(), "its own vote is not durable");
+    cluster.run_without(3 * timing().election_timeout_max, &[]);
+    let leader = cluster.leader().expect("one of the others leads");
+    assert!(leader != 2 && !cluster.is_completed(1, transfer));
+    cluster.propose(leader);
+    cluster.settle();
+    assert_eq!(cluster.commit(leader), cluster.last(leader));
+}
+
+/// Without a name the best placed voter takes over.
+#[test]
+fn the_best_placed_voter_takes_over_when_none_is_named() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose_many(1, 3);
+    cluster.deliver_only(|packet| is_append(packet) && packet.to == 3);
+    cluster.complete_all_writes();
+    cluster.deliver_only(|packet| packet.to == 1);
+    let transfer = cluster.transfer(1, None);
+    cluster.settle();
+    assert_eq!(cluster.leader(), Some(3));
+    assert!(cluster.is_completed(1, transfer));
+}
+
+/// A leader gives way to a voter of higher priority, once that one has caught up; and not to one that lags.
+#[test]
+fn the_voter_of_the_highest_priority_comes_to_lead() {
+    let mut cluster = Cluster::new(3);
+    for (id, priority) in [(2, 5), (3, 9)] {
+        let mut options = Options::default();
+        options.priority = priority;
+        cluster.options.insert(id, options);
+        cluster.restart(id);
+    }
+    cluster.elect(1);
+    cluster.run_without(Duration::from_secs(15), &[3]);
+    assert_eq!(cluster.leader(), Some(2));
+    cluster.run_without(Duration::from_secs(15), &[]);
+    assert_eq!(cluster.leader(), Some(3));
+    let term = cluster.term(3);
+    cluster.run_without(Duration::from_secs(30), &[]);
+    assert_eq!((cluster.leader(), cluster.term(3)), (Some(3), term), "and there it stays");
+}
