@@ -107,7 +107,7 @@ impl Raft {
     }
 
     /// Whether the membership in force is not committed.
-    fn is_membership_open(&self) -> bool {
+    pub(crate) fn is_membership_open(&self) -> bool {
         self.membership_at.0 > self.commit
     }
 

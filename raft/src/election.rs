@@ -34,7 +34,7 @@ impl Raft {
     pub(crate) fn on_election_due(&mut self, effects: &mut Effects<Message>) {
         self.timers.draw_election();
         // With a disk that hangs no vote could become durable, and no entry after it.
-        if self.membership.is_voter(self.node) && !self.has_unapplied_membership() && !self.is_disk_hung() {
+        if self.may_stand() && !self.has_unapplied_membership() && !self.is_disk_hung() {
             self.pre_campaign(effects);
         }
     }

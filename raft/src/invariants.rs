@@ -1,7 +1,7 @@
 //! The laws of Raft as asserts, in three forms: of one state, of one step, of a whole cluster. The five safety
 //! properties are those of the thesis' figure 3.2.
 
-use consensus_api::{Engine, Generation, Index};
+use consensus_api::{Engine, Generation, Index, Membership, NodeId};
 
 use crate::log::Log;
 use crate::membership;
@@ -29,6 +29,7 @@ pub(crate) fn check(raft: &Raft) -> u64 {
     laws.hold(raft.settled.round <= raft.term.0, "only past terms are settled");
     let in_force = membership::in_force(&raft.log, &raft.founders);
     laws.hold(in_force.as_ref() == Ok(&raft.membership), "the newest membership of the log is in force");
+    check_memberships(&raft.log, &mut laws);
     match &raft.state {
         State::Follower { following } => {
             laws.hold(!following || raft.leader.is_some(), "who follows knows whom");
@@ -79,6 +80,29 @@ fn check_log(log: &Log, laws: &mut Laws) {
     }
 }
 
+/// Along a log every change of voters passes through a joint membership of the old ones and the new ones (thesis,
+/// section 4.3).
+fn check_memberships(log: &Log, laws: &mut Laws) {
+    let snapshot = log.snapshot().map(|mark| (mark.index, mark.membership.clone()));
+    let entries = log.memberships().iter();
+    let known = entries.filter_map(|entry| Some((entry.index, Membership::decode(&entry.body).ok()?)));
+    let mut before: Option<Membership> = None;
+    for (index, next) in known {
+        let start = snapshot.as_ref().filter(|(at, _)| before.is_none() && *at < index);
+        let before_it = before.take().or_else(|| start.map(|(_, membership)| membership.clone()));
+        // A member that waited to be added begins with nobody.
+        if let Some(old) = before_it.filter(|old| !old.voters().is_empty()) {
+            let follows = if next.is_joint() {
+                !old.is_joint() && next.outgoing() == old.voters()
+            } else {
+                next.voters() == old.voters()
+            };
+            laws.hold(follows, "voters change by a joint membership of the old ones and the new ones");
+        }
+        before = Some(next);
+    }
+}
+
 fn check_leader(raft: &Raft, leading: &Leadership, laws: &mut Laws) {
     let (log, own) = (&raft.log, raft.generation());
     laws.hold(raft.leader == Some(raft.node), "a leader knows that it leads");
@@ -90,6 +114,8 @@ fn check_leader(raft: &Raft, leading: &Leadership, laws: &mut Laws) {
     others.sort_unstable();
     let members = leading.peers.iter().filter(|peer| peer.leaving.is_none()).map(|peer| peer.id);
     laws.hold(members.eq(others), "a leader sends to every other member");
+    let open = log.memberships().iter().filter(|entry| entry.index > raft.commit).count();
+    laws.hold(raft.commit < leading.start || open <= 1, "at most one membership is not committed");
     for peer in &leading.peers {
         check_peer(raft, peer, laws);
         laws.hold(peer.round <= leading.reads.newest, "nobody confirms a read that has not begun");
@@ -169,6 +195,8 @@ fn check_leading_step(before: &Raft, old: &Leadership, after: &Raft, new: &Leade
     laws.hold(old.start == new.start, "a term begins once");
     laws.hold(old.reads.newest <= new.reads.newest, "numbers of reads are never used twice");
     laws.hold(old.reads.confirmed <= new.reads.confirmed, "what is confirmed stays confirmed");
+    let handing_over = old.transfer.is_some() && new.transfer.is_some();
+    laws.hold(!handing_over || last == after.log.last(), "who hands over takes nothing more into the log");
     for peer in &old.peers {
         let Some(later) = new.peer(peer.id) else { continue };
         laws.hold(peer.matched <= later.matched, "what a peer acknowledged stays acknowledged");
@@ -232,14 +260,18 @@ fn check_leader_among(leader: &Raft, leading: &Leadership, members: &[&Raft], la
     let newest = members.iter().all(|member| member.term <= leader.term);
     let complete = leader.membership().members().all(|id| members.iter().any(|member| member.node == id));
     if newest && complete && leader.commit >= leading.start {
-        let holds = |id| {
+        let holds = |id: NodeId| {
             let holder = members.iter().find(|member| member.node == id);
             holder.is_some_and(|member| {
                 member.log.durable().max(member.log.compacted()) >= leader.commit
                     && agree_up_to(&leader.log, &member.log, leader.commit)
             })
         };
-        laws.hold(leader.membership().quorum_holds(holds), "a quorum holds durably what is committed");
+        // A membership that is not committed may have come into force since.
+        let held = leader.membership().quorum_holds(holds)
+            || membership::as_of(&leader.log, &leader.founders, leader.commit)
+                .is_ok_and(|membership| membership.quorum_holds(holds));
+        laws.hold(held, "a quorum holds durably what is committed");
     }
 }
 

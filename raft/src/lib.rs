@@ -55,8 +55,8 @@
 //! * Snapshots are carried by the node, not in messages of Raft; the engine hears that one has arrived. Its arrival is
 //!   not an acknowledgement: the leader asks.
 //! * A leader whose own disk hangs steps down. The thesis would let it lead on, by the disks of the others.
-//! * A member that is no voter in its newest membership does not stand for election; the thesis (section 4.2.2) lets a
-//!   leaving member do so, for the sake of changes by one server at a time.
+//! * A member that is no voter in its newest membership stands for election only as long as that membership is not known
+//!   to be committed. Then the thesis' reason (section 4.2.2) holds, that nobody else may be electable; after it none does.
 //! * A vote is refused, beyond the thesis' rules, to anyone but the known leader of the same term; it could not win.
 //! * A second leader in one term, or a leader that contradicts a committed entry, cannot exist under the assumptions of
 //!   the protocol. Rather than to trust one of the two, the engine reports that it cannot go on.

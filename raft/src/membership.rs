@@ -11,7 +11,12 @@ use crate::timers::Moment;
 /// The newest membership in the log, committed or not; else the snapshot's; else the founders'. An uncommitted one is
 /// rolled back by truncating its entry.
 pub(crate) fn in_force(log: &Log, founders: &Membership) -> Result<Membership, String> {
-    if let Some(entry) = log.memberships().last() {
+    as_of(log, founders, log.last())
+}
+
+/// The newest membership up to `index`.
+pub(crate) fn as_of(log: &Log, founders: &Membership, index: Index) -> Result<Membership, String> {
+    if let Some(entry) = log.memberships().iter().rev().find(|entry| entry.index <= index) {
         return Membership::decode(&entry.body)
             .map_err(|error| format!("the membership in entry {} cannot be read: {error}", entry.index));
     }
@@ -31,6 +36,16 @@ impl Raft {
     /// Whether this member is a quorum by itself.
     pub(crate) fn is_alone(&self) -> bool {
         self.membership.quorum_holds(|member| member == self.node)
+    }
+
+    /// Whether this member may stand for election: if it votes, or did before a membership that is not known to be
+    /// committed. The members that such a one removes may be the only ones that hold it, and then nobody else could be
+    /// elected (thesis, section 4.2.2).
+    pub(crate) fn may_stand(&self) -> bool {
+        self.membership.is_voter(self.node)
+            || self.is_membership_open()
+                && as_of(&self.log, &self.founders, self.membership_at.0.prev())
+                    .is_ok_and(|before| before.is_voter(self.node))
     }
 
     /// Whether a membership is committed but not yet applied. Until it is, this member does not stand for election: it

@@ -139,7 +139,7 @@ impl Engine for Raft {
                 let transfer = leading.transfer.as_ref().map_or(Time::MAX, Transfer::deadline);
                 leading.heartbeat.0.min(transfer)
             }
-            _ if self.membership.is_voter(self.node) => self.timers.election,
+            _ if self.may_stand() => self.timers.election,
             _ => Time::MAX,
         }
     }

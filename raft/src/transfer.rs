@@ -80,7 +80,7 @@ impl Raft {
         if leading.transfer.is_some() {
             return Err(Refusal::NotYet(UNDER_WAY));
         }
-        if leading.change.is_some() {
+        if leading.change.is_some() || self.membership.is_joint() || self.is_membership_open() {
             return Err(Refusal::NotYet(CHANGING));
         }
         match to {

@@ -234,6 +234,30 @@ fn a_joint_membership_is_left_exactly_once_across_leaders() {
     }
 }
 
+/// Thesis, section 4.2.2; found by the random schedules: only members that the end of a change removes hold that end, so
+/// their logs are longer than any that would remain. One of them has to be elected.
+#[test]
+fn a_member_that_an_uncommitted_membership_removes_may_still_lead() {
+    let mut cluster = grown(3, 1);
+    cluster.change(1, &[2, 4], &[]);
+    while !cluster.raft(1).membership().is_joint() {
+        cluster.deliver_only(|_| true);
+        cluster.complete_all_writes();
+    }
+    while cluster.raft(1).membership().is_joint() {
+        cluster.deliver_only(|_| true);
+        cluster.complete_all_writes();
+    }
+    // The entry that leaves the joint membership reaches node 3, which it removes, and nobody else.
+    cluster.settle_without(&[2, 4]);
+    assert_eq!((cluster.voters(3), cluster.raft(2).membership().is_joint()), (vec![2, 4], true));
+    cluster.crash(1);
+    cluster.run_without(6 * timing().election_timeout_max, &[]);
+    let leader = cluster.leader().expect("node 3 was elected, and handed over");
+    assert_eq!((cluster.voters(leader), cluster.commit(leader)), (vec![2, 4], cluster.last(leader)));
+    assert!(matches!(leader, 2 | 4));
+}
+
 /// raft-rs#416, etcd e515a67: a member that restarts from a snapshot in the middle of a change goes on with it.
 #[test]
 fn a_change_goes_on_from_a_snapshot_taken_in_its_middle() {

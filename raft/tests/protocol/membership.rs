@@ -54,7 +54,7 @@ fn learners_neither_elect_nor_commit_nor_confirm_reads_nor_campaign() {
 /// NuRaft#67; thesis, section 4.1: a configuration counts from the moment it is appended.
 #[test]
 fn a_candidate_counts_votes_by_the_uncommitted_membership_it_holds() {
-    let grown = Membership::of_voters(nodes(1..=5)).expect("a few members");
+    let grown = Membership::new(nodes(1..=5), nodes(1..=3), []).expect("a few members");
     let mut cluster = Cluster::new(3);
     let mut image = log_of(0, 1, &[1], &cluster.founders);
     image.apply(&[Op::Put(membership_entry(leader_of(1), 2, &grown))].into_iter().collect());
@@ -95,7 +95,7 @@ fn a_joint_membership_elects_and_commits_by_both_majorities() {
 /// Thesis, section 4.1: truncating the entry of a membership brings back the one before it.
 #[test]
 fn an_uncommitted_membership_that_is_truncated_is_in_force_no_longer() {
-    let grown = Membership::of_voters(nodes(1..=5)).expect("a few members");
+    let grown = Membership::new(nodes(1..=5), nodes(1..=3), []).expect("a few members");
     let mut cluster = Cluster::new(3);
     let mut image = log_of(0, 1, &[1], &cluster.founders);
     image.apply(&[Op::Put(membership_entry(leader_of(1), 2, &grown))].into_iter().collect());

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use consensus_api::{Engine, Event, FlowLimits, Generation, Index, Membership, NodeId, Outcome, ProposalId};
+use consensus_api::{
+    Engine, EntryKind, Event, FlowLimits, Generation, Index, Membership, NodeId, Outcome, ProposalId,
+};
 
 use crate::cluster::{Cluster, timing};
 use crate::packets::Packet;
@@ -32,6 +34,10 @@ struct Schedule {
     /// What was said about generations that are over, and up to where the log was committed then.
     settled: Vec<(Generation, Index)>,
     answered: u64,
+    /// Changes of membership and transfers; how many were done, and how many were not.
+    errands: BTreeSet<ProposalId>,
+    done: u64,
+    undone: u64,
 }
 
 impl Schedule {
@@ -48,6 +54,9 @@ impl Schedule {
             frame_bytes_max: 100 + 100 * (seed as usize % 3),
         };
         cluster.ids().into_iter().for_each(|id| cluster.restart(id));
+        // In two of three schedules others wait to be added.
+        let last = voters + learners;
+        (last + 1..=last + seed % 3).for_each(|id| cluster.join(id));
         Self {
             cluster,
             dice: seed ^ 0x5DEE_CE66_D123_4567,
@@ -60,6 +69,9 @@ impl Schedule {
             refused: BTreeSet::new(),
             settled: Vec::new(),
             answered: 0,
+            errands: BTreeSet::new(),
+            done: 0,
+            undone: 0,
         }
     }
 
@@ -99,7 +111,9 @@ impl Schedule {
             956..960 => self.repartition(),
             960..970 => self.snapshot(),
             970..985 => self.carry_snapshot(),
-            985..993 => self.change_readers(),
+            985..989 => self.change_readers(),
+            989..992 => self.change_membership(),
+            992..994 => self.transfer(),
             _ => self.report_connection(),
         }
         self.collect();
@@ -238,6 +252,32 @@ impl Schedule {
         }
     }
 
+    /// Asks for any membership at all, of whoever may lead.
+    fn change_membership(&mut self) {
+        let id = if self.roll(4) > 0 { self.cluster.leader() } else { self.any_up() };
+        let (mut voters, mut learners) = (Vec::new(), Vec::new());
+        for other in self.cluster.ids() {
+            match self.roll(8) {
+                0..5 => voters.push(other),
+                5 => learners.push(other),
+                _ => {}
+            }
+        }
+        if let Some(id) = id {
+            let change = self.cluster.change(id, &voters, &learners);
+            self.errands.insert(change);
+        }
+    }
+
+    fn transfer(&mut self) {
+        let id = if self.roll(4) > 0 { self.cluster.leader() } else { self.any_up() };
+        let to = if self.roll(3) > 0 { Some(self.any_member()) } else { None };
+        if let Some(id) = id {
+            let transfer = self.cluster.transfer(id, to);
+            self.errands.insert(transfer);
+        }
+    }
+
     fn change_readers(&mut self) {
         let Some(id) = self.any_up() else { return };
         if !self.cluster.slow_readers.remove(&id) {
@@ -263,6 +303,8 @@ impl Schedule {
             assert_eq!(member.fatal, None, "seed {seed}: node {id}");
             for (proposal, outcome) in member.proposals.drain(..) {
                 match outcome {
+                    Outcome::Completed => self.done += 1,
+                    _ if self.errands.contains(&proposal) => self.undone += u64::from(!is_accepted(&outcome)),
                     Outcome::Accepted(generation) => drop(self.accepted.insert(proposal, generation)),
                     _ => drop(self.refused.insert(proposal)),
                 }
@@ -313,16 +355,25 @@ impl Schedule {
     }
 
     fn has_converged(&self) -> bool {
-        let standings: Vec<_> =
-            self.cluster.ids().iter().map(|id| self.cluster.raft(*id).standing()).collect();
-        let first = &standings[0];
+        let Some(leader) = self.cluster.leader() else { return false };
+        let membership = self.cluster.raft(leader).membership();
+        let first = &self.cluster.raft(leader).standing();
+        let mut standings = membership.members().map(|node| self.cluster.raft(node.0).standing());
         first.leader.is_some()
-            && standings.iter().all(|standing| {
+            && !membership.is_joint()
+            && standings.all(|standing| {
                 standing.leader == first.leader
                     && standing.last == first.last
                     && standing.commit == first.last
                     && standing.generation == first.generation
             })
+    }
+
+    fn joint_memberships(&self) -> usize {
+        let entries = self.cluster.committed.values().filter(|entry| entry.kind == EntryKind::Membership);
+        entries
+            .filter(|entry| Membership::decode(&entry.body).is_ok_and(|membership| membership.is_joint()))
+            .count()
     }
 
     /// Every request has ended, in one way only.
@@ -347,6 +398,10 @@ impl Schedule {
     }
 }
 
+fn is_accepted(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Accepted(_))
+}
+
 fn seeds() -> std::ops::Range<u64> {
     let Ok(range) = std::env::var("QUORATE_SEEDS") else { return SEEDS };
     let (from, to) = range.split_once("..").expect("a range of seeds, such as 7..8");
@@ -356,6 +411,7 @@ fn seeds() -> std::ops::Range<u64> {
 #[test]
 fn random_schedules_keep_every_law_and_converge_once_healed() {
     let (mut laws, mut terms, mut committed, mut answered, mut restored) = (0, 0, 0, 0, 0);
+    let (mut done, mut undone, mut joint) = (0, 0, 0);
     for seed in seeds() {
         let mut schedule = Schedule::new(seed);
         for _ in 0..MOVES {
@@ -366,13 +422,19 @@ fn random_schedules_keep_every_law_and_converge_once_healed() {
         laws += schedule.cluster.laws;
         committed += schedule.cluster.committed.len();
         answered += schedule.answered;
+        (done, undone) = (done + schedule.done, undone + schedule.undone);
+        joint += schedule.joint_memberships();
         terms += schedule.cluster.term(1);
         restored += schedule.cluster.members.values().filter(|member| member.restored.is_some()).count();
     }
     println!(
         "seeds {:?}: {laws} laws held over {terms} terms, {committed} entries committed, {answered} reads \
-         answered, {restored} members restored from snapshots",
+         answered, {restored} members restored from snapshots, {done} changes and transfers done, {undone} not, \
+         {joint} joint memberships",
         seeds()
     );
-    assert!(terms > 0 && committed > 0 && answered > 0 && restored > 0, "nothing was put to the test");
+    assert!(
+        terms > 0 && committed > 0 && answered > 0 && restored > 0 && joint > 0,
+        "nothing was put to the test"
+    );
 }

@@ -94,9 +94,17 @@ impl Cluster {
 
     /// A snapshot of everything applied, keeping `kept` entries behind it.
     pub(crate) fn snapshot(&mut self, id: u64, kept: u64) {
-        let (raft, applied) = (self.raft(id), self.member(id).applied);
-        let generation = self.member(id).disk.view().outline.generation_at(applied).unwrap_or_default();
-        let mark = SnapshotMark { index: applied, generation, membership: raft.membership().clone() };
+        let applied = self.member(id).applied;
+        let outline = &self.member(id).disk.view().outline;
+        let generation = outline.generation_at(applied).unwrap_or_default();
+        let entry = outline.memberships().iter().rev().find(|entry| entry.index <= applied);
+        let begun = outline.snapshot.as_ref().map(|mark| mark.membership.clone());
+        let founders = if self.joining.contains(&id) { Membership::default() } else { self.founders.clone() };
+        let membership = match entry {
+            Some(entry) => Membership::decode(&entry.body).expect("it is one"),
+            None => begun.unwrap_or(founders),
+        };
+        let mark = SnapshotMark { index: applied, generation, membership };
         let keep_from = Index(applied.0.saturating_sub(kept)).next();
         self.step(id, Event::SnapshotTaken { mark, keep_from });
     }
