@@ -66,6 +66,7 @@
 //! * `multi-paxos`: the Multi-Paxos engine. Fixed members so far.
 //! * `paxos`: single-decree Paxos, slot by slot. No leader: every member proposes for itself. Fixed members.
 //! * `tcp` (default): sockets between members.
+//! * `tls`: these encrypted, and members known by certificates; see `Tls`.
 //! * `file` (default): logs and snapshots in files.
 //! * `client` (default): exactly-once clients, in this process and from others: `Client`, `ClientPort`.
 //! * `metrics`: counts and levels, for the facade of that name; `docs/metrics.md` lists them.
@@ -94,8 +95,10 @@ pub use paxos::{Paxos, single::Options as PaxosOptions};
 pub use raft::{Options as RaftOptions, Raft};
 #[cfg(feature = "file")]
 pub use storage_file::{FileLog, FileLogOptions, FileSnapshots};
+#[cfg(feature = "tls")]
+pub use transport_tcp::Tls;
 #[cfg(feature = "tcp")]
-pub use transport_tcp::{Listener as TcpListener, Options as TcpOptions, Peers, Tcp};
+pub use transport_tcp::{Listener as TcpListener, Options as TcpOptions, Peers, Secret, Tcp};
 
 /// The engine of a node for which none is named: the least ordinary one enabled, here Paxos without a leader.
 #[cfg(feature = "paxos")]

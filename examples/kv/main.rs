@@ -34,6 +34,7 @@
 
 mod command;
 mod connection;
+mod credentials;
 mod expiry;
 mod glob;
 mod grammar;
@@ -62,6 +63,7 @@ use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use credentials::Shown;
 use member::{Member, Running};
 use options::{NodeOptions, Options, Subcommand};
 
@@ -100,6 +102,7 @@ async fn run_three(options: Options) -> Result<(), String> {
             client: format!("127.0.0.1:{port}"),
             peer_listener,
             peers: peers.clone(),
+            shown: Shown::default(),
         };
         running.push(member.start(stop.clone()).await?);
         println!("node {id} serves on 127.0.0.1:{port}");
@@ -114,6 +117,7 @@ async fn run_three(options: Options) -> Result<(), String> {
 async fn run_one(options: NodeOptions) -> Result<(), String> {
     let peer_listener = Tcp::listen(options.peer_listen).await.map_err(|error| error.to_string())?;
     let peers: Peers = options.peers.iter().map(|peer| (peer.id, &peer.address)).collect();
+    let shown = options.credentials.load().map_err(|sentence| format!("node {}: {sentence}", options.id))?;
     if peers.iter().count() < options.peers.len() {
         return Err("a --peer is given twice; give each member once".into());
     }
@@ -125,10 +129,12 @@ async fn run_one(options: NodeOptions) -> Result<(), String> {
         client: options.client.clone(),
         peer_listener,
         peers: peers.clone(),
+        shown: shown.clone(),
     };
     let running = member.start(stop.clone()).await?;
     let status = running.node.status();
     report_contradiction(&status, &peers);
+    tokio::spawn(shown.reload_when_asked(options.id));
     println!(
         "node {} of cluster {} serves on {} (engine {}, data in {})",
         options.id,

@@ -14,6 +14,7 @@ use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
+use crate::credentials::Shown;
 use crate::options::Common;
 use crate::server::serve;
 use crate::store::Store;
@@ -30,6 +31,8 @@ pub struct Member {
     pub peer_listener: PeerListener,
     /// Where the members are, as seen from here.
     pub peers: Peers,
+    /// What it shows and demands of the other members.
+    pub shown: Shown,
 }
 
 /// The engines that are compiled in.
@@ -116,7 +119,7 @@ impl Member {
         let members: Vec<NodeId> = self.peers.iter().map(|(id, _)| id).collect();
         let builder = Node::builder(self.common.cluster, self.id, members, Store::default())
             .storage(FileLog::open(&self.data)?)
-            .transport(self.peer_listener.with_peers(self.id, self.peers));
+            .transport(self.shown.secure(self.peer_listener.with_peers(self.id, self.peers)));
         match self.common.engine {
             None => builder.start(),
             #[cfg(feature = "raft")]

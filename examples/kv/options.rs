@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser};
 
+use crate::credentials::Credentials;
 use crate::limits::Limits;
 use crate::member::EngineChoice;
 
@@ -49,6 +50,8 @@ pub struct NodeOptions {
     /// A member and where it is reached from here. Once per member, this one included.
     #[arg(long = "peer", value_name = "ID=ADDR", required = true)]
     pub peers: Vec<Peer>,
+    #[command(flatten)]
+    pub credentials: Credentials,
     #[command(flatten)]
     pub common: Common,
 }

@@ -4,7 +4,7 @@
 mod broken;
 mod kept_log;
 
-use quorate::{FileLog, FileLogOptions, LocalNetwork, MemoryLog, NodeId, Tcp, TcpOptions};
+use quorate::{FileLog, FileLogOptions, LocalNetwork, MemoryLog, NodeId, Secret, Tcp, TcpOptions};
 use storage_file::simulated::{Faults, SimulatedDisk};
 use testkit::conformance;
 
@@ -61,6 +61,10 @@ async fn local_network() {
 }
 
 async fn over_tcp() -> [Tcp; 3] {
+    over_tcp_with(|_, tcp| tcp).await
+}
+
+async fn over_tcp_with(secure: impl Fn(NodeId, Tcp) -> Tcp) -> [Tcp; 3] {
     let mut listeners = Vec::new();
     for node in [1, 2, 3].map(NodeId) {
         listeners.push((node, Tcp::listen("127.0.0.1:0").await.expect("a free port")));
@@ -70,13 +74,48 @@ async fn over_tcp() -> [Tcp; 3] {
     let (data_queue_bytes_max, bulk_queue_bytes_max) = (24 << 20, 24 << 20);
     let options = TcpOptions { data_queue_bytes_max, bulk_queue_bytes_max, ..TcpOptions::default() };
     let ends = listeners.into_iter();
-    let ends = ends.map(|(node, listener)| listener.with_peers(node, &peers).with_options(options.clone()));
+    let ends = ends.map(|(node, listener)| {
+        secure(node, listener.with_peers(node, &peers).with_options(options.clone()))
+    });
     ends.collect::<Vec<_>>().try_into().expect("three ends")
 }
 
 #[tokio::test]
 async fn tcp() {
     conformance::transport(over_tcp).await;
+}
+
+#[tokio::test]
+async fn tcp_with_a_secret() {
+    let secret = Secret::new("a secret that all members share").expect("it is long enough");
+    conformance::transport(async || over_tcp_with(|_, tcp| tcp.with_secret(secret.clone())).await).await;
+}
+
+/// The strangers of the suite are of another cluster, too, for which their certificates must be good.
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn tcp_with_tls() {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    let mut params = CertificateParams::new([]).expect("no names are good names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
+    let certificate = |node: NodeId| {
+        let names = ["conformance", "another"].map(|cluster| {
+            let cluster = quorate::ClusterName::new(cluster).expect("a short name");
+            quorate::Tls::name_of(&cluster, node)
+        });
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(names).expect("good names");
+        let certificate = params.signed_by(&key, &authority).expect("a certificate").pem();
+        let (key, authority) = (key.serialize_pem(), authority.pem());
+        quorate::Tls::from_pem(certificate.as_bytes(), key.as_bytes(), authority.as_bytes())
+            .expect("they fit")
+    };
+    let certificates = [1, 2, 3].map(|node| certificate(NodeId(node)));
+    let secure = |node: NodeId, tcp: Tcp| tcp.with_tls(&certificates[node.0 as usize - 1]);
+    conformance::transport(async || over_tcp_with(secure).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,6 +65,7 @@ pub(crate) fn same_features() -> Vec<&'static str> {
         ("paxos", cfg!(feature = "paxos")),
         ("tcp", cfg!(feature = "tcp")),
         ("file", cfg!(feature = "file")),
+        ("tls", cfg!(feature = "tls")),
     ];
     let mut arguments = vec!["--no-default-features"];
     for (feature, _) in enabled.into_iter().filter(|(_, enabled)| *enabled) {

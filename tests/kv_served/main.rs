@@ -4,6 +4,7 @@
 
 mod clients;
 mod crashes;
+mod credentials;
 mod differential;
 #[path = "../engines/mod.rs"]
 mod engines;

@@ -36,7 +36,7 @@ impl Cluster {
         Self::start_with(&[])
     }
 
-    /// The same with further options for each.
+    /// The same with further options for each, in which `{id}` stands for its number.
     pub(crate) fn start_with(limits: &[&str]) -> Self {
         let [client_ports, peer_ports] = [free_ports(), free_ports()];
         let mut cluster = Self {
@@ -71,8 +71,14 @@ impl Cluster {
         for peer in MEMBERS {
             command.args(["--peer", &format!("{peer}={}", at(self.peer_port(peer)))]);
         }
-        command.args(&self.limits);
+        command.args(self.limits.iter().map(|limit| limit.replace("{id}", &id.to_string())));
         command
+    }
+
+    /// The process of a running member.
+    #[cfg(feature = "tls")]
+    pub(crate) fn process(&self, id: u64) -> u32 {
+        self.members[&id].id()
     }
 
     /// The folder of a member.

@@ -13,11 +13,15 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::ending::Ending;
+use crate::frame::FrameError;
 use crate::handshake::Handshake;
 use crate::hello::Purpose;
 use crate::reader::Reader;
 use crate::roster::Roster;
+use crate::socket::Socket;
 
+/// What a connection begins with that speaks TLS.
+const TLS: [u8; 2] = [0x16, 0x03];
 /// When the system has no socket left, it needs a moment.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -26,7 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Acceptor {
     listener: TcpListener,
     roster: Arc<Roster>,
-    handshakes: JoinSet<Option<(TcpStream, Handshake)>>,
+    handshakes: JoinSet<Option<(Socket, Handshake)>>,
     /// The handshakes under way, oldest first.
     pending: VecDeque<AbortHandle>,
     readers: JoinSet<()>,
@@ -65,8 +69,8 @@ impl Acceptor {
                     }
                 },
                 Some(greeted) = self.handshakes.join_next() => {
-                    if let Ok(Some((stream, handshake))) = greeted {
-                        self.let_in(stream, handshake);
+                    if let Ok(Some((socket, handshake))) = greeted {
+                        self.let_in(socket, handshake);
                     }
                 }
                 Some(_) = self.readers.join_next() => {}
@@ -77,7 +81,7 @@ impl Acceptor {
 
     /// Begins a handshake. Of too many, the oldest goes: peers need a moment, those who only hold the door have had
     /// theirs.
-    fn greet(&mut self, mut stream: TcpStream, address: SocketAddr) {
+    fn greet(&mut self, stream: TcpStream, address: SocketAddr) {
         self.pending.retain(|handshake| !handshake.is_finished());
         if self.pending.len() >= self.roster.options.handshakes_max
             && let Some(oldest) = self.pending.pop_front()
@@ -87,23 +91,17 @@ impl Acceptor {
         }
         let roster = Arc::clone(&self.roster);
         self.pending.push_back(self.handshakes.spawn(async move {
-            match shake_hands(&mut stream, &roster).await {
-                Ok(handshake) => return Some((stream, handshake)),
-                Err(Ending::Refused(_)) => {} // told already
-                Err(Ending::Closed) => debug!(%address, "a caller left without a word"),
-                Err(ending) => roster.dropped(address, ending.name(), &ending),
-            }
-            None
+            shake_hands(stream, &roster).await.map_err(|ending| tell(&roster, address, &ending)).ok()
         }));
     }
 
     /// Starts to read from a peer, in place of its older connection.
-    fn let_in(&mut self, stream: TcpStream, handshake: Handshake) {
+    fn let_in(&mut self, socket: Socket, handshake: Handshake) {
         let key = (handshake.peer, handshake.purpose);
         if !self.roster.knows(handshake.peer) {
             return; // forgotten meanwhile
         }
-        let reader = Reader::new(stream, handshake, &self.roster);
+        let reader = Reader::new(socket, handshake, &self.roster);
         let reader = self.readers.spawn(reader.run());
         if let Some(older) = self.current.insert(key, reader) {
             older.abort();
@@ -121,8 +119,34 @@ impl Acceptor {
     }
 }
 
-async fn shake_hands(stream: &mut TcpStream, roster: &Roster) -> Result<Handshake, Ending> {
+async fn shake_hands(stream: TcpStream, roster: &Roster) -> Result<(Socket, Handshake), Ending> {
     stream.set_nodelay(true)?;
     let wait_max = roster.options.handshake_wait_max;
-    timeout(wait_max, Handshake::answer(stream, roster)).await.unwrap_or(Err(Ending::Late { wait_max }))
+    let answer = async {
+        let mut socket = roster.security.answer(stream).await?;
+        let handshake = Handshake::answer(&mut socket, roster).await?;
+        Ok((socket, handshake))
+    };
+    timeout(wait_max, answer).await.unwrap_or(Err(Ending::Late { wait_max }))
+}
+
+/// Tells why a caller was not let in.
+fn tell(roster: &Roster, address: SocketAddr, ending: &Ending) {
+    let me = roster.identity.node;
+    match ending {
+        Ending::Refused(_) => {} // told already
+        Ending::Closed => debug!(%address, "a caller left without a word"),
+        Ending::Frame(FrameError::Magic { first: TLS }) => {
+            let reason = format!(
+                "somebody called node {me} from {address} with TLS, and node {me} was given none; use TLS on all nodes or on none"
+            );
+            roster.turned_away(address, "encryption", reason);
+        }
+        #[cfg(feature = "tls")]
+        Ending::Tls { error } => match crate::tls::complaint(error, me, address) {
+            Some(complaint) => roster.turned_away(address, "certificate", complaint),
+            None => roster.dropped(address, ending.name(), ending),
+        },
+        ending => roster.dropped(address, ending.name(), ending),
+    }
 }

@@ -7,9 +7,10 @@ use std::pin::Pin;
 
 use bytes::{Buf, Bytes, BytesMut};
 use consensus_api::{Frame, Lane};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::frame::{HEADER_BYTES, Kind, Sealer};
+use crate::pace::Pace;
 use crate::silence::Silence;
 
 /// Parts up to this size are copied next to their neighbours; larger ones are written from where they are. A copy of
@@ -59,15 +60,29 @@ impl Batch {
         &mut self,
         to: &mut (impl AsyncWrite + Unpin),
         silence: &Silence,
+        mut pace: Option<&mut Pace>,
     ) -> io::Result<()> {
         self.seal_small();
         while !self.pieces.is_empty() {
+            let mut bytes_max = usize::MAX;
+            if let Some(pace) = &pace {
+                bytes_max = pace.piece_bytes_max();
+                // It is we who are slow: that says nothing about the other side.
+                if pace.wait().await {
+                    silence.broken();
+                }
+            }
             let mut waited = false;
             let written = poll_fn(|cx| {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                let count = self.pieces.len().min(SLICES_MAX);
+                let (mut count, mut bytes) = (0, 0);
                 for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+                    if bytes == bytes_max {
+                        break;
+                    }
+                    let piece = &piece[..piece.len().min(bytes_max - bytes)];
                     *slice = IoSlice::new(piece);
+                    (count, bytes) = (count + 1, bytes + piece.len());
                 }
                 let written = Pin::new(&mut *to).poll_write_vectored(cx, &slices[..count]);
                 waited |= written.is_pending();
@@ -80,9 +95,12 @@ impl Batch {
             if waited {
                 silence.broken();
             }
+            if let Some(pace) = &mut pace {
+                pace.spend(written);
+            }
             self.advance(written);
         }
-        Ok(())
+        to.flush().await
     }
 
     fn advance(&mut self, mut written: usize) {

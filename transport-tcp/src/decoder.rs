@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 use consensus_api::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::frame::{FrameError, HEADER_BYTES, Header, Kind, MAGIC, VERSION_UNAGREED};
+use crate::frame::{FrameError, GROUP, HEADER_BYTES, Header, Kind, MAGIC, VERSION_UNAGREED};
 
 /// Asked of the socket at once before the handshake: a stranger costs no more.
 const HANDSHAKE_READ_BYTES: usize = 1 << 10;
@@ -62,6 +62,9 @@ impl Decoder {
                 return Err(FrameError::PayloadChecksum { found, stated: header.payload_checksum });
             }
             let Some(kind) = header.known_kind() else { continue };
+            if header.group != GROUP {
+                continue; // of a consensus that this node takes no part in
+            }
             let mut body = payload.freeze();
             let head = body.split_to(header.head_len as usize);
             return Ok(Some((kind, Frame { head, body })));

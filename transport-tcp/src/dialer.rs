@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consensus_api::{Arrival, Frame, Lane, NodeId};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -19,8 +19,11 @@ use crate::frame::{FrameError, Kind};
 use crate::handshake::Handshake;
 use crate::hello::Purpose;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::roster::Roster;
+use crate::security::explain;
 use crate::silence::Silence;
+use crate::socket::Socket;
 
 /// Keeps one connection to a peer: dials, greets, writes, and begins again when it breaks.
 #[derive(Debug)]
@@ -68,10 +71,10 @@ impl Dialer {
             self.outbox.filled().await; // dialled when there is something to carry
         }
         match self.dial(address).await {
-            Ok((stream, handshake)) => {
+            Ok((socket, handshake)) => {
                 self.up(address, &handshake);
                 let since = Instant::now();
-                let ending = self.carry(stream, handshake).await;
+                let ending = self.carry(socket, handshake).await;
                 self.down(address, &ending);
                 since.elapsed()
             }
@@ -90,13 +93,15 @@ impl Dialer {
             .fold(0, |seed: u64, part| (seed ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    async fn dial(&self, address: &str) -> Result<(TcpStream, Handshake), Ending> {
+    async fn dial(&self, address: &str) -> Result<(Socket, Handshake), Ending> {
         let wait_max = self.roster.options.dial_wait_max;
         let dial = async {
-            let mut stream = connect(address).await?;
-            let mine = self.roster.hello(self.peer, self.purpose);
-            let handshake = Handshake::call(&mut stream, &mine).await?;
-            Ok((stream, handshake))
+            let stream = connect(address).await?;
+            let (security, identity) = (&self.roster.security, &self.roster.identity);
+            let mut socket = security.call(stream, identity, self.peer).await?;
+            let handshake = Handshake::call(&mut socket, &self.roster, self.peer, self.purpose).await;
+            let handshake = handshake.map_err(|ending| explain(ending, identity.node, self.peer))?;
+            Ok((socket, handshake))
         };
         timeout(wait_max, dial).await.unwrap_or(Err(Ending::Late { wait_max }))
     }
@@ -139,12 +144,32 @@ impl Dialer {
         }
     }
 
+    async fn carry(&self, socket: Socket, handshake: Handshake) -> Ending {
+        match socket {
+            Socket::Plain(mut stream) => {
+                let (incoming, outgoing) = stream.split();
+                self.exchange(incoming, outgoing, handshake).await
+            }
+            #[cfg(feature = "tls")]
+            Socket::Tls(stream) => {
+                let (incoming, outgoing) = tokio::io::split(stream);
+                self.exchange(incoming, outgoing, handshake).await
+            }
+        }
+    }
+
     /// Writes, listens for pongs and watches for silence, until one of the three finds the connection broken.
-    async fn carry(&self, mut stream: TcpStream, handshake: Handshake) -> Ending {
+    async fn exchange(
+        &self,
+        mut incoming: impl AsyncRead + Unpin,
+        mut outgoing: impl AsyncWrite + Unpin,
+        handshake: Handshake,
+    ) -> Ending {
         let silence_max = self.roster.options.silence_max;
         let silence = Silence::default();
         let Handshake { sealer, mut decoder, .. } = handshake;
-        let (mut incoming, mut outgoing) = stream.split();
+        let pace = self.roster.options.bulk_bytes_per_second_max;
+        let mut pace = pace.filter(|_| self.purpose == Purpose::Bulk).map(Pace::new);
         let write = async {
             let mut batch = Batch::new(sealer);
             let mut frames: Vec<(Lane, Frame)> = Vec::new();
@@ -155,7 +180,7 @@ impl Dialer {
                 for (lane, frame) in frames.drain(..) {
                     batch.push(Kind::Message, lane, &frame);
                 }
-                if let Err(error) = batch.write_to(&mut outgoing, &silence).await {
+                if let Err(error) = batch.write_to(&mut outgoing, &silence, pace.as_mut()).await {
                     return error.into();
                 }
             }

@@ -8,7 +8,7 @@
 //!  6  u8   lane         7  u8  reserved, 0
 //!  8  u32  length of the head
 //! 12  u32  length of the body
-//! 16  u32  group, 0
+//! 16  u32  group; 0 is the only one so far
 //! 20  u32  sequence: the frames sent before on this connection
 //! 24  u32  CRC32C over head and body
 //! 28  u32  CRC32C over bytes 0 .. 28
@@ -25,6 +25,8 @@ pub(crate) const HEADER_BYTES: usize = 32;
 pub(crate) const MAGIC: [u8; 2] = *b"qF";
 /// The version in the header of handshake frames, whose layout never changes.
 pub(crate) const VERSION_UNAGREED: u8 = 0;
+/// The consensus group whose frames these are: the only one so far.
+pub(crate) const GROUP: u32 = 0;
 /// Flag: skipping a frame of an unknown kind would be wrong.
 const MANDATORY: u16 = 1;
 /// Where the header's own checksum stands; it covers what is before it.
@@ -43,11 +45,13 @@ pub(crate) enum Kind {
     Ping = 4,
     /// Yes.
     Pong = 5,
+    /// That its sender knows the shared secret. After the hello, where both have one.
+    Proof = 6,
 }
 
 impl Kind {
     fn from_u8(kind: u8) -> Option<Self> {
-        [Self::Hello, Self::Refusal, Self::Message, Self::Ping, Self::Pong]
+        [Self::Hello, Self::Refusal, Self::Message, Self::Ping, Self::Pong, Self::Proof]
             .into_iter()
             .find(|known| *known as u8 == kind)
     }
@@ -164,7 +168,6 @@ impl Header {
             ("reserved", reserved != 0),
             ("flags", flags & !MANDATORY != 0),
             ("lane", lane > Lane::Bulk as u8),
-            ("group", group != 0),
         ] {
             if in_use {
                 return Err(FrameError::Reserved { field });
@@ -208,7 +211,7 @@ impl Sealer {
             lane: lane as u8,
             head_len: frame.head.len() as u32,
             body_len: frame.body.len() as u32,
-            group: 0,
+            group: GROUP,
             sequence,
             payload_checksum: crc32c::crc32c_append(crc32c::crc32c(&frame.head), &frame.body),
         }

@@ -1,34 +1,48 @@
-//! [`Hello`] and [`Refusal`]: what the two sides of a handshake tell each other, and their byte forms.
+//! [`Hello`]: what the two sides of a handshake tell each other, and its byte form.
 //!
 //! ```text
-//! hello                                          refusal
-//!  0  u8   lowest protocol version spoken        0  u8  the reason, by number
-//!  1  u8   highest protocol version spoken       1  ..  the reason, in words (UTF-8)
+//!  0  u8   lowest protocol version spoken
+//!  1  u8   highest protocol version spoken
 //!  2  u8   purpose          3  u8  reserved, 0
 //!  4  u32  largest payload taken
 //!  8  u64  from (node)     16  u64  to (node)
 //! 24  u128 store           40  u64  incarnation
 //! 48  u8   length, then the cluster's name
 //!  .. u8   length, then the engine's name
+//!  .. u32  features offered
+//!  .. u32  features demanded
+//!  .. 32 bytes, random: the nonce
 //!  .. what later versions append, to be skipped
 //! ```
 
 use std::ops::RangeInclusive;
 
 use bytes::{Buf, BufMut};
-use consensus_api::{ClusterName, Identity, Incarnation, NodeId, PeerRefusalKind, StoreId};
-use thiserror::Error;
+use consensus_api::{ClusterName, Identity, Incarnation, NodeId, StoreId};
 
 use crate::frame::FrameError;
+use crate::refusal::Refusal;
 
 /// The protocol versions this program speaks.
 pub(crate) const VERSIONS: RangeInclusive<u8> = 1..=1;
 /// The largest payload of a handshake frame.
 pub(crate) const HANDSHAKE_BYTES_MAX: usize = 1 << 10;
-/// The fixed fields of a hello.
+/// The fields before the names.
 const FIXED_BYTES: usize = 48;
+/// The fields behind them.
+const TAIL_BYTES: usize = 8 + NONCE_BYTES;
+/// The bytes of a nonce.
+pub(crate) const NONCE_BYTES: usize = 32;
 /// The longest engine name taken; the vocabulary allows 32.
 const ENGINE_BYTES_MAX: usize = 32;
+
+/// Features of the protocol, one bit each.
+pub(crate) mod feature {
+    /// Takes frames of any group, and skips those of a group it does not have.
+    pub(crate) const GROUPS: u32 = 1;
+    /// Proves in the handshake to know a shared secret, and wants the same proof.
+    pub(crate) const SECRET: u32 = 2;
+}
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -51,6 +65,12 @@ pub(crate) struct Hello {
     pub(crate) incarnation: Incarnation,
     pub(crate) cluster: ClusterName,
     pub(crate) engine: String,
+    /// What the speaker can do, a bit each. Bits that are not known mean nothing.
+    pub(crate) offers: u32,
+    /// What the other must be able to do.
+    pub(crate) demands: u32,
+    /// Drawn for this connection. Zeros, where nothing is to be proven.
+    pub(crate) nonce: [u8; NONCE_BYTES],
 }
 
 /// What both sides conclude from the two hellos.
@@ -58,6 +78,8 @@ pub(crate) struct Hello {
 pub(crate) struct Agreement {
     pub(crate) version: u8,
     pub(crate) frame_bytes_max: usize,
+    /// Both prove that they know the shared secret.
+    pub(crate) proofs: bool,
 }
 
 impl Hello {
@@ -72,11 +94,24 @@ impl Hello {
             incarnation: identity.incarnation,
             cluster: identity.cluster.clone(),
             engine: identity.engine.0.to_owned(),
+            offers: feature::GROUPS,
+            demands: 0,
+            nonce: [0; NONCE_BYTES],
         }
     }
 
+    /// Promises a proof and demands one. The nonce must never have been used before.
+    pub(crate) fn with_proof(mut self, nonce: [u8; NONCE_BYTES]) -> Self {
+        self.offers |= feature::SECRET;
+        self.demands |= feature::SECRET;
+        self.nonce = nonce;
+        self
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(FIXED_BYTES + 2 + ENGINE_BYTES_MAX + ClusterName::BYTES_MAX);
+        let mut out = Vec::with_capacity(
+            FIXED_BYTES + self.cluster.as_str().len() + self.engine.len() + 2 + TAIL_BYTES,
+        );
         out.put_u8(*self.versions.start());
         out.put_u8(*self.versions.end());
         out.put_u8(self.purpose as u8);
@@ -90,6 +125,9 @@ impl Hello {
             out.put_u8(name.len() as u8);
             out.put_slice(name.as_bytes());
         }
+        out.put_u32_le(self.offers);
+        out.put_u32_le(self.demands);
+        out.put_slice(&self.nonce);
         out
     }
 
@@ -117,8 +155,26 @@ impl Hello {
         if engine.is_empty() || engine.len() > ENGINE_BYTES_MAX {
             return Err(malformed());
         }
-        let engine = engine.to_owned();
-        Ok(Self { versions, purpose, frame_bytes_max, from, to, store, incarnation, cluster, engine })
+        if bytes.len() < TAIL_BYTES {
+            return Err(malformed());
+        }
+        let (offers, demands) = (bytes.get_u32_le(), bytes.get_u32_le());
+        let mut nonce = [0; NONCE_BYTES];
+        bytes.copy_to_slice(&mut nonce);
+        Ok(Self {
+            versions,
+            purpose,
+            frame_bytes_max,
+            from,
+            to,
+            store,
+            incarnation,
+            cluster,
+            engine: engine.to_owned(),
+            offers,
+            demands,
+            nonce,
+        })
     }
 
     /// Whether two nodes that said this to each other may talk, and how. The same on both sides, whichever asks.
@@ -146,8 +202,22 @@ impl Hello {
         if self.store == mine.store && self.store != StoreId::default() {
             return Err(Refusal::SameStore { me, peer });
         }
+        self.check_demands_of(mine)?;
+        mine.check_demands_of(self)?;
         let frame_bytes_max = self.frame_bytes_max.min(mine.frame_bytes_max) as usize;
-        Ok(Agreement { version, frame_bytes_max })
+        let proofs = (self.demands | mine.demands) & feature::SECRET != 0;
+        Ok(Agreement { version, frame_bytes_max, proofs })
+    }
+
+    /// Whether this side can do what the other demands.
+    fn check_demands_of(&self, other: &Self) -> Result<(), Refusal> {
+        let features = other.demands & !self.offers;
+        let (demands, lacks) = (other.from, self.from);
+        match features {
+            0 => Ok(()),
+            features if features & feature::SECRET != 0 => Err(Refusal::NoSecret { demands, lacks }),
+            features => Err(Refusal::Feature { demands, lacks, features }),
+        }
     }
 }
 
@@ -157,76 +227,6 @@ fn name<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
     let (name, rest) = rest.split_at_checked(len.into())?;
     *bytes = rest;
     std::str::from_utf8(name).ok()
-}
-
-/// Why two nodes do not talk. The sentences name both, so that they read the same on either side.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum Refusal {
-    #[error(
-        "node {peer} speaks the protocol versions {} to {}, node {me} {} to {}; upgrade the older one",
-        theirs.start(), theirs.end(), ours.start(), ours.end()
-    )]
-    Version { me: NodeId, ours: RangeInclusive<u8>, peer: NodeId, theirs: RangeInclusive<u8> },
-    #[error(
-        "node {peer} belongs to the cluster {theirs:?}, node {me} to {ours:?}; correct the name or the address"
-    )]
-    Cluster { me: NodeId, ours: ClusterName, peer: NodeId, theirs: ClusterName },
-    #[error("node {peer} runs the engine {theirs:?}, node {me} runs {ours:?}; run one engine on all nodes")]
-    Engine { me: NodeId, ours: String, peer: NodeId, theirs: String },
-    #[error(
-        "node {peer} looked for node {wanted} where node {me} answers; correct the address of node {wanted}"
-    )]
-    Address { peer: NodeId, wanted: NodeId, me: NodeId },
-    #[error("node {peer} is not among the peers of node {me}; add it there if it belongs to the cluster")]
-    Stranger { peer: NodeId, me: NodeId },
-    #[error("two processes call themselves node {node}; stop one, or give it a number of its own")]
-    SameNode { node: NodeId },
-    #[error(
-        "node {peer} and node {me} run on the same store: one disk is a copy of the other; empty it and add its node anew"
-    )]
-    SameStore { me: NodeId, peer: NodeId },
-}
-
-impl Refusal {
-    /// The number on the wire, by which a repetition is known.
-    pub(crate) fn code(&self) -> u8 {
-        match self {
-            Self::Version { .. } => 1,
-            Self::Cluster { .. } => 2,
-            Self::Engine { .. } => 3,
-            Self::Address { .. } => 4,
-            Self::Stranger { .. } => 5,
-            Self::SameNode { .. } => 6,
-            Self::SameStore { .. } => 7,
-        }
-    }
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![self.code()];
-        out.extend_from_slice(self.to_string().as_bytes());
-        out
-    }
-}
-
-/// What a number on the wire stands for. A later version may have more of them.
-pub(crate) const fn kind_of(code: u8) -> PeerRefusalKind {
-    match code {
-        1 => PeerRefusalKind::Version,
-        2 => PeerRefusalKind::Cluster,
-        3 => PeerRefusalKind::Engine,
-        4 => PeerRefusalKind::WrongNode,
-        5 => PeerRefusalKind::Stranger,
-        6 => PeerRefusalKind::SameNode,
-        7 => PeerRefusalKind::SameStore,
-        _ => PeerRefusalKind::Other,
-    }
-}
-
-/// Reads a refusal: the reason by number and in words. The words come from outside, so what could garble a log or a
-/// terminal is taken out.
-pub(crate) fn decode_refusal(bytes: &[u8]) -> Result<(u8, String), FrameError> {
-    let (&code, words) = bytes.split_first().ok_or(FrameError::Malformed { what: "refusal" })?;
-    Ok((code, String::from_utf8_lossy(words).chars().filter(|c| !c.is_control()).collect()))
 }
 
 #[cfg(test)]

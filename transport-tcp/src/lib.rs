@@ -1,8 +1,9 @@
 //! TCP between the members of a quorate cluster: framed, checked, bounded. [`Tcp`] is a
 //! [`Transport`](consensus_api::Transport).
 //!
-//! It does not encrypt and does not authenticate: the handshake keeps members from talking to the wrong cluster by
-//! mistake, not an attacker from talking to them on purpose. Run it in a network you trust.
+//! With TLS (feature `tls`) it encrypts, and members know each other by certificates; with a [`Secret`], only who knows
+//! it is let in. With neither, the handshake keeps members from talking to the wrong cluster by mistake, not an attacker
+//! from talking to them on purpose: run it in a network you trust.
 //!
 //! # In a page
 //!
@@ -38,8 +39,10 @@
 //! byte.
 //!
 //! **Handshake.** Both sides say which cluster, node, engine, store, process life and protocol versions they are. If
-//! that does not fit, the one called upon refuses in a sentence, both report it once as
-//! [`Arrival::Refused`](consensus_api::Arrival::Refused), and the caller keeps trying, at longer intervals.
+//! that does not fit, the one called upon refuses in a sentence, both report it as
+//! [`Arrival::Refused`](consensus_api::Arrival::Refused) once, and then at growing intervals while it goes on; the caller
+//! keeps trying, at longer intervals, too. [`Transport::peers`](consensus_api::Transport::peers) shows how each peer
+//! stands.
 //!
 //! **Loss.** What was queued or under way when a connection broke is lost, and
 //! [`Arrival::Unreachable`](consensus_api::Arrival::Unreachable) says so. From then until
@@ -55,7 +58,8 @@
 //!
 //! * The byte forms: `frame`, `hello`; reading them: `decoder`; writing them: `batch`.
 //! * The tasks: `dialer` (one per connection out), `acceptor` (one), `reader` (one per connection in).
-//! * Between node and tasks: `outbox`, `inbox`. What all share: `roster`.
+//! * Between node and tasks: `outbox`, `inbox`. What all share: `roster`. Whom it dials, and where: `links`.
+//! * Who is let in: `handshake`, `refusal`, `security`, `secret`, `tls`. How often something is logged: `restraint`.
 
 mod acceptor;
 mod backoff;
@@ -70,13 +74,23 @@ mod inbox;
 mod links;
 mod options;
 mod outbox;
+mod pace;
 mod peers;
 mod reader;
+mod refusal;
 mod restraint;
 mod roster;
+mod secret;
+mod security;
 mod silence;
+mod socket;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use options::Options;
 pub use peers::Peers;
+pub use secret::Secret;
 pub use tcp::{Listener, Tcp};
+#[cfg(feature = "tls")]
+pub use tls::Tls;

@@ -7,6 +7,8 @@ use consensus_api::TransportError;
 
 /// The largest [`Options::frame_bytes_max`].
 const FRAME_BYTES_LIMIT: usize = 64 << 20;
+/// The smallest [`Options::bulk_bytes_per_second_max`].
+const BULK_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 /// Shorter waits would spin; sums with longer ones might overflow.
 const WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
 
@@ -27,6 +29,9 @@ pub struct Options {
     pub data_queue_bytes_max: usize,
     /// What may wait in the bulk lane to one peer. Default 64 MiB.
     pub bulk_queue_bytes_max: usize,
+    /// How many bytes a second go to one peer in the bulk lane, so that a snapshot leaves room for the rest. `None` is as
+    /// fast as it goes. At least 64 KiB. Default `None`.
+    pub bulk_bytes_per_second_max: Option<u64>,
     /// What may wait from one connection for this node to take it; beyond that its socket is not read. It may be
     /// exceeded by one frame. Default 32 MiB.
     pub inbox_bytes_max: usize,
@@ -56,6 +61,7 @@ impl Default for Options {
             control_queue_bytes_max: 4 << 20,
             data_queue_bytes_max: 64 << 20,
             bulk_queue_bytes_max: 64 << 20,
+            bulk_bytes_per_second_max: None,
             inbox_bytes_max: 32 << 20,
             write_bytes_max: 256 << 10,
             dial_wait_max: Duration::from_secs(5),
@@ -76,6 +82,10 @@ impl Options {
             (
                 self.frame_bytes_max > FRAME_BYTES_LIMIT,
                 "frame_bytes_max exceeds 64 MiB; choose less and send more frames",
+            ),
+            (
+                self.bulk_bytes_per_second_max.is_some_and(|rate| rate < BULK_BYTES_PER_SECOND_MIN),
+                "bulk_bytes_per_second_max is below 64 KiB; a snapshot would hardly arrive, choose more",
             ),
             (self.inbox_bytes_max == 0, "inbox_bytes_max is 0; nothing could be received, choose at least 1"),
             (self.write_bytes_max == 0, "write_bytes_max is 0; nothing could be sent, choose at least 1"),

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus_api::{Frame, NodeId};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -18,12 +17,13 @@ use crate::handshake::Handshake;
 use crate::inbox::Entrance;
 use crate::roster::Roster;
 use crate::silence::Silence;
+use crate::socket::Socket;
 
 /// Reads what a peer sends, until the connection ends.
 #[derive(Debug)]
 pub(crate) struct Reader {
     roster: Arc<Roster>,
-    stream: TcpStream,
+    socket: Socket,
     peer: NodeId,
     sealer: Sealer,
     decoder: Decoder,
@@ -35,11 +35,11 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// From now on an older connection from this peer for this purpose delivers nothing.
-    pub(crate) fn new(stream: TcpStream, handshake: Handshake, roster: &Arc<Roster>) -> Self {
+    pub(crate) fn new(socket: Socket, handshake: Handshake, roster: &Arc<Roster>) -> Self {
         let Handshake { peer, purpose, sealer, decoder, .. } = handshake;
         let entrance = roster.inbox.entrance(peer, purpose, roster.options.inbox_bytes_max);
         let (silence_max, roster) = (roster.options.silence_max, Arc::clone(roster));
-        Self { roster, stream, peer, sealer, decoder, entrance, silence_max, frames: Vec::new() }
+        Self { roster, socket, peer, sealer, decoder, entrance, silence_max, frames: Vec::new() }
     }
 
     pub(crate) async fn run(mut self) {
@@ -61,7 +61,7 @@ impl Reader {
             // Silence counts only while we listen: a node that is slow to take frames does not make its peer silent.
             tokio::select! {
                 biased;
-                read = self.decoder.fill(&mut self.stream) => match read {
+                read = self.decoder.fill(&mut self.socket) => match read {
                     Ok(0) => return Ending::Closed,
                     Ok(_) => silence.broken(),
                     Err(error) => return error.into(),
@@ -94,7 +94,11 @@ impl Reader {
     async fn answer_ping(&mut self) -> Result<(), Ending> {
         let pong = self.sealer.whole(Kind::Pong, Bytes::new());
         let silence_max = self.silence_max;
-        match timeout(silence_max, self.stream.write_all(&pong)).await {
+        let write = async {
+            self.socket.write_all(&pong).await?;
+            self.socket.flush().await
+        };
+        match timeout(silence_max, write).await {
             Ok(written) => Ok(written?),
             Err(_) => Err(Ending::Silent { silence_max }),
         }

@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Display;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use consensus_api::{Arrival, Identity, Incarnation, NodeId, PeerRefusal};
 use tracing::{debug, warn};
 
-use crate::hello::{Agreement, Hello, Purpose, Refusal, kind_of};
+use crate::hello::{Agreement, Hello, Purpose};
 use crate::inbox::Inbox;
 use crate::options::Options;
+use crate::refusal::{Refusal, kind_of};
 use crate::restraint::Restraint;
+use crate::security::Security;
 
 /// Earlier lives remembered of each peer.
 const PAST_LIVES_MAX: usize = 8;
@@ -24,6 +27,7 @@ const TOLD_OF_OTHERS_MAX: usize = 256;
 pub(crate) struct Roster {
     pub(crate) identity: Identity,
     pub(crate) options: Options,
+    pub(crate) security: Security,
     pub(crate) inbox: Arc<Inbox>,
     memory: Mutex<Memory>,
 }
@@ -72,7 +76,7 @@ impl Lives {
 }
 
 impl Roster {
-    pub(crate) fn new(identity: Identity, options: Options, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(identity: Identity, options: Options, security: Security, inbox: Arc<Inbox>) -> Self {
         let memory = Memory {
             peers: BTreeMap::new(),
             told: Restraint::new(TOLD_OF_PEERS_MAX),
@@ -81,29 +85,39 @@ impl Roster {
             closings: Restraint::new(TOLD_OF_PEERS_MAX),
             lives: HashMap::new(),
         };
-        Self { identity, options, inbox, memory: Mutex::new(memory) }
+        Self { identity, options, security, inbox, memory: Mutex::new(memory) }
     }
 
     /// What this node says of itself.
-    pub(crate) fn hello(&self, to: NodeId, purpose: Purpose) -> Hello {
-        Hello::new(&self.identity, to, purpose, self.options.frame_bytes_max)
+    pub(crate) fn hello(&self, to: NodeId, purpose: Purpose) -> io::Result<Hello> {
+        let hello = Hello::new(&self.identity, to, purpose, self.options.frame_bytes_max);
+        Ok(match self.security.nonce()? {
+            Some(nonce) => hello.with_proof(nonce),
+            None => hello,
+        })
     }
 
-    /// Whether a caller is let in, with the answer to give.
-    pub(crate) fn admit(&self, theirs: &Hello) -> Result<(Hello, Agreement), Refusal> {
-        let mine = self.hello(theirs.from, theirs.purpose);
-        let agreement = theirs.agree(&mine)?;
-        let (peer, me) = (theirs.from, mine.from);
+    /// Whether a caller that says this may be let in.
+    pub(crate) fn admit(&self, theirs: &Hello, mine: &Hello) -> Result<Agreement, Refusal> {
+        let agreement = theirs.agree(mine)?;
+        if !self.knows(theirs.from) {
+            return Err(Refusal::Stranger { peer: theirs.from, me: mine.from });
+        }
+        Ok(agreement)
+    }
+
+    /// Whether this life of a caller, of whom nothing else is to be proven, is let in.
+    pub(crate) fn let_live(&self, theirs: &Hello) -> Result<(), Refusal> {
+        let peer = theirs.from;
         let mut memory = self.memory();
-        let Some(known) = memory.peers.get_mut(&peer) else {
-            return Err(Refusal::Stranger { peer, me });
-        };
-        known.refusal = None;
         let first_life = || Lives { current: theirs.incarnation, past: VecDeque::new() };
         if !memory.lives.entry(peer).or_insert_with(first_life).admit(theirs.incarnation) {
             return Err(Refusal::SameNode { node: peer });
         }
-        Ok((mine, agreement))
+        if let Some(known) = memory.peers.get_mut(&peer) {
+            known.refusal = None;
+        }
+        Ok(())
     }
 
     /// A peer, or somebody who calls himself so, was refused or refused us. Shown in the status; told to the node and its
@@ -136,6 +150,17 @@ impl Roster {
         } else {
             debug!(%address, %reason, "dropped a caller");
         }
+    }
+
+    /// A caller was refused that nobody knows. Told to the node and its operator in the same measure.
+    pub(crate) fn turned_away(&self, address: SocketAddr, cause: &'static str, reason: String) {
+        let told = self.memory().callers.may_say((address.ip(), cause));
+        let Some(withheld) = told else {
+            debug!(%address, reason, "still refused");
+            return;
+        };
+        warn!(%address, reason, withheld, "refused");
+        self.inbox.notice(Arrival::Refused { peer: None, reason });
     }
 
     /// A connection of a peer had to be closed. Told to the operator in the same measure.

@@ -19,6 +19,10 @@ use crate::links::Links;
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::roster::Roster;
+use crate::secret::Secret;
+use crate::security::Security;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// Carries frames over TCP. Dropping it ends all its tasks and closes all its sockets.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub struct Tcp {
     local_addr: SocketAddr,
     /// Until it is attached.
     listener: Option<std::net::TcpListener>,
+    security: Security,
     stage: Mutex<Stage>,
     inbox: Arc<Inbox>,
     /// Taken from the inbox, and not yet handed to the node.
@@ -87,6 +92,21 @@ impl Tcp {
         Self { options, ..self }
     }
 
+    /// Lets in only who knows this secret. Without effect once attached.
+    #[must_use]
+    pub fn with_secret(mut self, secret: Secret) -> Self {
+        self.security.secret = Some(secret);
+        self
+    }
+
+    /// Encrypts, and lets in only who shows the right certificate. Without effect once attached.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: &Tls) -> Self {
+        self.security.tls = Some(tls.clone());
+        self
+    }
+
     /// The address listened on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
@@ -108,6 +128,7 @@ impl Transport for Tcp {
             )));
         }
         self.options.check()?;
+        self.security.attach(identity)?;
         let Ok(runtime) = Handle::try_current() else {
             return Err(TransportError(
                 "the TCP transport must be attached within a tokio runtime: start the node from an async function"
@@ -122,8 +143,8 @@ impl Transport for Tcp {
         };
         let listener = TcpListener::from_std(listener)
             .map_err(|error| TransportError(format!("cannot listen on {}: {error}", self.local_addr)))?;
-        let roster = Roster::new(identity.clone(), self.options.clone(), Arc::clone(&self.inbox));
-        let roster = Arc::new(roster);
+        let (options, security) = (self.options.clone(), self.security.clone());
+        let roster = Arc::new(Roster::new(identity.clone(), options, security, Arc::clone(&self.inbox)));
         let (forget, forgotten) = mpsc::unbounded_channel();
         let mut links = Links::new(Arc::clone(&roster), runtime, peers, forget);
         links.spawn(Acceptor::new(listener, roster, forgotten).run());
@@ -191,6 +212,7 @@ impl Listener {
             options: Options::default(),
             local_addr: self.local_addr,
             listener: Some(self.listener),
+            security: Security::default(),
             stage: Mutex::new(Stage::Bound(peers.into())),
             inbox: Arc::default(),
             arrived: VecDeque::new(),

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::frame::{Kind, Sealer};
+use crate::refusal::decode_refusal;
+use crate::secret::{Secret, Side};
 
 fn identity() -> Identity {
     Identity {
@@ -30,13 +32,45 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn a_hello_has_these_bytes() {
     let expected = "
-        71460001 01000000 3d000000 00000000 00000000 00000000 acf2455b 946599fa
+        71460001 01000000 65000000 00000000 00000000 00000000 80fb637b 786d0823
         01010000 00000001
         0100000000000000 0200000000000000
         7766554433221100efcdab8967452301 cefaedfe00000000
-        07 6f726368617264 04 72616674";
+        07 6f726368617264 04 72616674
+        01000000 00000000
+        0000000000000000 0000000000000000 0000000000000000 0000000000000000";
     let bytes = Sealer::new().whole(Kind::Hello, hello().encode().into());
     assert_eq!(hex(&bytes), expected.split_whitespace().collect::<String>());
+}
+
+#[test]
+fn a_hello_that_promises_a_proof_and_a_proof_have_these_bytes() {
+    let hello = hello().with_proof([0xab; NONCE_BYTES]).encode();
+    assert_eq!(hex(&hello[61..]), format!("0300000002000000{}", "ab".repeat(32)));
+    let secret = Secret::new("sixteen bytes ok").unwrap();
+    let proof = secret.proof(Side::Caller, &hello, b"the answer");
+    let bytes = Sealer::new().whole(Kind::Proof, Bytes::copy_from_slice(&proof));
+    let expected = "
+        71460006 01000000 20000000 00000000 00000000 00000000 cdc66287 b8d22b2a
+        535609ec4338da5a9302fe1ea8ec448a 8b2ad233268aa35a0ee7cd70b62f685a";
+    assert_eq!(hex(&bytes), expected.split_whitespace().collect::<String>());
+}
+
+#[test]
+fn what_one_demands_and_the_other_lacks_is_refused_on_both_sides() {
+    let mine = hello();
+    let theirs = Hello { from: NodeId(2), to: NodeId(1), store: StoreId(2), ..hello() };
+    let secretive = theirs.clone().with_proof([1; NONCE_BYTES]);
+    let refusal = Refusal::NoSecret { demands: NodeId(2), lacks: NodeId(1) };
+    assert_eq!(secretive.agree(&mine), Err(refusal.clone()));
+    assert_eq!(mine.agree(&secretive), Err(refusal));
+    let newer = Hello { offers: u32::MAX, demands: 1 << 20, ..theirs };
+    let refusal = Refusal::Feature { demands: NodeId(2), lacks: NodeId(1), features: 1 << 20 };
+    assert_eq!(newer.agree(&mine), Err(refusal.clone()));
+    assert_eq!(mine.agree(&newer), Err(refusal));
+    let newer = Hello { demands: 0, ..newer };
+    assert!(!newer.agree(&mine).unwrap().proofs, "what is offered and not demanded is no matter");
+    assert!(secretive.agree(&mine.with_proof([2; NONCE_BYTES])).unwrap().proofs);
 }
 
 #[test]
@@ -79,7 +113,7 @@ fn both_sides_come_to_the_same_agreement() {
     let mine = Hello { versions: 1..=4, frame_bytes_max: 100, ..hello() };
     let theirs = Hello { versions: 2..=9, frame_bytes_max: 60, from: NodeId(2), to: NodeId(1), ..hello() };
     let theirs = Hello { store: StoreId(2), ..theirs };
-    let agreement = Agreement { version: 4, frame_bytes_max: 60 };
+    let agreement = Agreement { version: 4, frame_bytes_max: 60, proofs: false };
     assert_eq!(theirs.agree(&mine), Ok(agreement));
     assert_eq!(mine.agree(&theirs), Ok(agreement));
 }

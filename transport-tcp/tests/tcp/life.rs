@@ -13,7 +13,7 @@ use crate::member::{Member, frame, identity, listen, nowhere, options};
 use crate::speaker::{PING, Speaker, Wire};
 
 /// Listens where somebody has just stopped to.
-async fn listen_again(address: SocketAddr) -> Listener {
+pub(crate) async fn listen_again(address: SocketAddr) -> Listener {
     loop {
         match Tcp::listen(address).await {
             Ok(listener) => return listener,

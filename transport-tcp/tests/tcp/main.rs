@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, wherever in it
 
 mod bounds;
+#[cfg(feature = "tls")]
+mod certificates;
 mod delivery;
 mod handshake;
 mod journal;
 mod life;
 mod member;
+mod secrets;
 mod speaker;
 mod strangers;

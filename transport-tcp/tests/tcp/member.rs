@@ -74,6 +74,12 @@ impl Member {
         Self { tcp }
     }
 
+    /// Attaches a transport that was put together by hand.
+    pub(crate) fn attach(mut tcp: Tcp, identity: &Identity) -> Self {
+        tcp.attach(identity).unwrap();
+        Self { tcp }
+    }
+
     /// Two members that are to meet.
     pub(crate) async fn pair(options: Options) -> (Self, Self) {
         Self::pair_as([identity(1), identity(2)], options).await
@@ -125,6 +131,14 @@ impl Member {
                 return (peer, reason);
             }
         }
+    }
+
+    /// Sends to each other, and both arrive.
+    pub(crate) async fn talk(&mut self, other: &mut Self) {
+        self.send(2, Lane::Data, &frame(b"there"));
+        assert_eq!(other.frame().await, (NodeId(1), frame(b"there")));
+        other.send(1, Lane::Bulk, &frame(b"and back"));
+        assert_eq!(self.frame().await, (NodeId(2), frame(b"and back")));
     }
 
     /// All that arrives within a while.

@@ -70,6 +70,8 @@ pub(crate) fn hello(versions: [u8; 2], me: &Identity, to: u64) -> Vec<u8> {
         out.push(name.len() as u8);
         out.extend(name.as_bytes());
     }
+    out.extend(1u32.to_le_bytes()); // offers to skip frames of other groups
+    out.extend([0; 4 + 32]); // demands nothing, and needs no nonce
     out
 }
 

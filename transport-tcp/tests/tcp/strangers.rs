@@ -42,7 +42,7 @@ async fn http() {
 
 #[tokio::test]
 async fn tls() {
-    is_hung_up_on(&[0x16, 0x03, 0x01, 0x02, 0x00], "it may speak TLS").await;
+    is_hung_up_on(&[0x16, 0x03, 0x01, 0x02, 0x00], "with TLS, and node 1 was given none").await;
 }
 
 #[tokio::test]
@@ -164,6 +164,19 @@ async fn an_unknown_kind_that_does_not_matter_is_skipped_and_pings_are_answered(
     assert_eq!(a.frame().await, (NodeId(2), frame(b"an old one")));
     let pong = peer.hear().await.unwrap();
     assert_eq!((pong.kind, pong.version, pong.sequence), (PONG, 1, 1));
+}
+
+#[tokio::test]
+async fn a_frame_of_another_group_is_skipped() {
+    let (mut a, _b) = Member::connected_pair(options()).await;
+    let mut peer = Speaker::greet(a.tcp.local_addr(), &identity(2), 1).await;
+    let mut other = Wire::message(1, b"for others").bytes();
+    other[16] = 5;
+    let checksum = crc32c::crc32c(&other[..28]);
+    other[28..32].copy_from_slice(&checksum.to_le_bytes());
+    peer.say(&other).await;
+    peer.say(&Wire::message(2, b"for us").bytes()).await;
+    assert_eq!(a.frame().await, (NodeId(2), frame(b"for us")));
 }
 
 #[tokio::test]
