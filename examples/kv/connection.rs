@@ -99,7 +99,9 @@ impl<A: Fn() -> Surroundings> Connection<A> {
             let Some(request) = self.held_back.take().or_else(|| self.next_request()) else { break };
             let request = match request {
                 Request::Session(words) if self.pipeline.is_empty() => {
-                    Request::Answered(self.session.answer(&words, &self.around))
+                    let reply = self.session.answer(&words, &self.around);
+                    self.pipeline.level = self.session.level;
+                    Request::Answered(reply)
                 }
                 request => request,
             };

@@ -25,7 +25,8 @@
 //! # What a client may rely on
 //!
 //! * What was answered stays, whichever minority of the nodes dies; and all of them together, as far as the disks live.
-//! * A query sees every change that was answered before it was sent, through whichever node.
+//! * A query sees every change that was answered before it was sent, through whichever node; unless its connection asked
+//!   for less, with READONLY or CLIENT READLEVEL.
 //! * Commands of one connection take effect in the order in which it sent them.
 //! * `-CLUSTERDOWN` means that the command did not happen, `-TIMEOUT` that it may have happened. Every other error is
 //!   one that Redis gives, too.
@@ -41,6 +42,7 @@ mod grammar;
 mod inline;
 mod integer;
 mod keyspace;
+mod level;
 mod limits;
 mod member;
 mod options;

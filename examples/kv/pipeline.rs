@@ -5,7 +5,7 @@
 //!
 //! * **Changes are proposed as they come.** A node keeps the proposals of one handle in order.
 //! * **A query behind a change is proposed too.** So it has its place in the log, and waits for nothing.
-//! * **Queries on their own make a burst:** one linearizable read answers all of them, from one state. While a burst is
+//! * **Queries on their own make a burst:** one read answers all of them, from one state. While a burst is
 //!   under way, what follows is held back: a query might otherwise see a change that was sent after it.
 //!
 //! * **A watch is a read of versions,** which has to see everything that was sent before it, and waits for that.
@@ -20,9 +20,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use quorate::{Error, LogTime, Node};
+use quorate::{Error, Index, LogTime, Node};
 
 use crate::command::{Command, Query, Response};
+use crate::level::Level;
 use crate::reply::{Protocol, Reply};
 use crate::request::Request;
 use crate::store::{Store, Undecided};
@@ -38,6 +39,10 @@ pub struct Pipeline {
     burst: Burst,
     /// The keys that the next transaction depends on, with their versions.
     watched: Vec<Watched>,
+    /// What queries must have seen.
+    pub level: Level,
+    /// The newest change that was answered.
+    written: Index,
 }
 
 /// For a transaction: what of its answer is known already.
@@ -52,7 +57,7 @@ type Watched = (Bytes, Option<u64>);
 /// The place of one command in the order of answers.
 enum Slot {
     Answered(Reply),
-    Proposed(Awaited<Response>, Frame),
+    Proposed(Awaited<(Index, Response)>, Frame),
 }
 
 /// Queries to be answered by one read.
@@ -80,6 +85,8 @@ impl Pipeline {
             proposals: 0,
             burst: Burst::Gathering(Vec::new()),
             watched: Vec::new(),
+            level: Level::default(),
+            written: Index::ZERO,
         }
     }
 
@@ -130,7 +137,8 @@ impl Pipeline {
             && !queries.is_empty()
         {
             let (count, queries) = (queries.len(), take(queries));
-            let read = Box::pin(self.node.read(move |store| answer(store, queries)));
+            let level = self.level.of_node(self.written);
+            let read = Box::pin(self.node.read_at(level, move |store| answer(store, queries)));
             self.burst = Burst::Reading { count, read };
         }
     }
@@ -151,7 +159,8 @@ impl Pipeline {
         }
         let Some(first) = self.slots.front_mut() else { return Poll::Pending };
         let Slot::Proposed(answer, frame) = first else { return Poll::Ready(()) };
-        let reply = reply_to(ready!(answer.as_mut().poll(cx)), frame.take());
+        let (answered, frame) = (ready!(answer.as_mut().poll(cx)), frame.take());
+        let reply = reply_to(answered, frame, &mut self.written);
         *first = Slot::Answered(reply);
         self.proposals -= 1;
         Poll::Ready(())
@@ -215,9 +224,9 @@ impl Pipeline {
     /// Hands a command over to the node. That is done by the call; if the node has no room at the moment, by the first
     /// poll. So the order of commands is the order of proposals.
     fn propose(&mut self, cx: &mut Context<'_>, command: Command, frame: Frame) {
-        let mut answer: Awaited<Response> = Box::pin(self.node.propose(command));
+        let mut answer: Awaited<_> = Box::pin(self.node.propose_indexed(command));
         self.slots.push_back(match answer.as_mut().poll(cx) {
-            Poll::Ready(result) => Slot::Answered(reply_to(result, frame)),
+            Poll::Ready(result) => Slot::Answered(reply_to(result, frame, &mut self.written)),
             Poll::Pending => {
                 self.proposals += 1;
                 Slot::Proposed(answer, frame)
@@ -226,10 +235,16 @@ impl Pipeline {
     }
 }
 
-fn reply_to(result: Result<Response, Error>, frame: Frame) -> Reply {
-    match (result, frame) {
-        (Ok(response), Some(frame)) => framed(frame, response),
-        (result, _) => result.map_or_else(Reply::from, Reply::from),
+fn reply_to(result: Result<(Index, Response), Error>, frame: Frame, written: &mut Index) -> Reply {
+    match result {
+        Ok((index, response)) => {
+            *written = index.max(*written);
+            match frame {
+                Some(frame) => framed(frame, response),
+                None => response.into(),
+            }
+        }
+        Err(error) => error.into(),
     }
 }
 

@@ -109,6 +109,8 @@ pub const TABLE: &[Entry] = &[
     entry("client", -2, Flag::Fast, NO_KEYS, grammar::session),
     entry("config", -2, Flag::Fast, NO_KEYS, grammar::session),
     entry("hello", -1, Flag::Fast, NO_KEYS, grammar::session),
+    entry("readonly", 1, Flag::Fast, NO_KEYS, grammar::session),
+    entry("readwrite", 1, Flag::Fast, NO_KEYS, grammar::session),
     entry("quit", -1, Flag::Fast, NO_KEYS, grammar::session),
 ];
 

@@ -1,11 +1,12 @@
 //! [`Session`]: what a connection knows of itself, and the commands about connections and nodes: HELLO, CLIENT, CONFIG,
-//! COMMAND, INFO, QUIT.
+//! COMMAND, INFO, READONLY, READWRITE, QUIT.
 
 use bytes::Bytes;
 use quorate::Status;
 
 use crate::glob;
 use crate::integer;
+use crate::level::Level;
 use crate::limits::Limits;
 use crate::reply::{Protocol, Reply};
 use crate::request::{Entry, TABLE, beginning, find, wrong_arity};
@@ -19,6 +20,8 @@ pub struct Session {
     id: u64,
     name: Bytes,
     pub protocol: Protocol,
+    /// What its queries must have seen.
+    pub level: Level,
     /// The client has said that it is done.
     pub quits: bool,
 }
@@ -35,7 +38,7 @@ pub struct Surroundings {
 
 impl Session {
     pub fn new(id: u64) -> Self {
-        Self { id, name: Bytes::new(), protocol: Protocol::default(), quits: false }
+        Self { id, name: Bytes::new(), protocol: Protocol::default(), level: Level::default(), quits: false }
     }
 
     /// Carries out one of the session's commands.
@@ -48,6 +51,14 @@ impl Session {
             "config" => config(arguments, &around().limits),
             "command" => command(arguments),
             "info" => info(arguments, &around()),
+            "readonly" => {
+                self.level = Level::READONLY;
+                Reply::OK
+            }
+            "readwrite" => {
+                self.level = Level::default();
+                Reply::OK
+            }
             "quit" => {
                 self.quits = true;
                 Reply::OK
@@ -102,7 +113,7 @@ impl Session {
         ])
     }
 
-    /// CLIENT ID | GETNAME | SETNAME name | SETINFO attribute value | INFO
+    /// CLIENT ID | GETNAME | SETNAME name | SETINFO attribute value | INFO | READLEVEL level
     fn client(&mut self, arguments: &[Bytes]) -> Reply {
         let (subcommand, rest) = first_lower(arguments);
         match (subcommand.as_str(), rest) {
@@ -118,6 +129,13 @@ impl Session {
             ("info", []) => {
                 Reply::text(format!("id={} name={} db=0\n", self.id, String::from_utf8_lossy(&self.name)))
             }
+            ("readlevel", words) => match Level::read(words) {
+                Some(level) => {
+                    self.level = level;
+                    Reply::OK
+                }
+                None => BAD_LEVEL,
+            },
             ("id" | "getname" | "setname" | "setinfo" | "info", _) => {
                 wrong_arity(&format!("client|{subcommand}"))
             }
@@ -125,6 +143,10 @@ impl Session {
         }
     }
 }
+
+const BAD_LEVEL: Reply = Reply::Error(std::borrow::Cow::Borrowed(
+    "ERR the read levels are LINEARIZABLE, LEASE, OWNWRITES and STALE milliseconds",
+));
 
 const BAD_CLIENT_NAME: Reply = Reply::Error(std::borrow::Cow::Borrowed(
     "ERR Client names cannot contain spaces, newlines or special characters.",

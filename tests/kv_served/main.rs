@@ -13,6 +13,7 @@ mod kills;
 mod ports;
 mod processes;
 mod program;
+mod read_levels;
 mod refusals;
 mod three_nodes;
 mod transactions;
