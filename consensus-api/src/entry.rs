@@ -30,6 +30,8 @@ pub enum EntryKind {
     Membership = 3,
     /// Carries commands for the state machine, each behind a [`SessionOp`](crate::SessionOp).
     Sessions = 4,
+    /// Tells the others a digest of the proposing node's state: u64 index, u64 digest.
+    Digest = 5,
 }
 
 impl EntryKind {
@@ -40,6 +42,7 @@ impl EntryKind {
             2 => Some(Self::Noop),
             3 => Some(Self::Membership),
             4 => Some(Self::Sessions),
+            5 => Some(Self::Digest),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::{Applied, Payload};
+use crate::{Applied, Index, Payload};
 
 /// A deterministic machine: the same commands in the same order give the same state and the same answers, on every
 /// node, today and when the log is replayed next year.
@@ -70,6 +70,42 @@ pub trait StateMachine: Send + 'static {
     /// [`Failure`] when the machine can no longer carry out commands.
     fn try_apply(&mut self, at: Applied, command: Self::Command) -> Result<Self::Response, Failure> {
         Ok(self.apply(at, command))
+    }
+
+    /// Carries out the commands of one entry, in order, and hands each one's answer to `reply`. For machines that gain
+    /// from doing many at once, such as one transaction per entry. By default each is handed to
+    /// [`try_apply`](Self::try_apply).
+    ///
+    /// # Errors
+    /// [`Failure`] as of [`try_apply`](Self::try_apply); so is a command that is one.
+    fn apply_batch(
+        &mut self,
+        commands: impl Iterator<Item = Result<(Applied, Self::Command), Failure>>,
+        mut reply: impl FnMut(Self::Response),
+    ) -> Result<(), Failure> {
+        for command in commands {
+            let (at, command) = command?;
+            reply(self.try_apply(at, command)?);
+        }
+        Ok(())
+    }
+
+    /// For a machine that keeps its state itself, on a disk of its own: up to which entry it holds everything durably;
+    /// [`Index::ZERO`] in the beginning. Asked once, at the start of the node: entries up to there are not applied again,
+    /// and a snapshot of them is not restored.
+    ///
+    /// Such a machine makes an entry durable as a whole ([`apply_batch`](Self::apply_batch) gets exactly one entry's
+    /// commands), together with its index; its snapshots hold that index too. Clients' sessions are refused, because
+    /// their answers could not become durable with it.
+    fn applied(&self) -> Option<Index> {
+        None
+    }
+
+    /// A digest of the whole state, for the comparison of replicas (an option of the node); `None` when the machine makes
+    /// none. Equal states give equal digests, on every machine and version. Called on the apply path, every so many
+    /// entries, so it should be cheap: one that is carried along rather than computed from all.
+    fn digest(&self) -> Option<u64> {
+        None
     }
 }
 

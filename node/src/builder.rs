@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use consensus_api::{
-    Clock, ClusterName, Engine, Identity, Incarnation, LogStorage, Membership, NodeId, SnapshotMark,
+    Clock, ClusterName, Engine, Identity, Incarnation, Index, LogStorage, Membership, NodeId, SnapshotMark,
     SnapshotStorage, StartError, StateMachine, StoreId, Transport,
 };
 use futures::stream::FuturesUnordered;
@@ -128,7 +128,9 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
         if !snapshots.is_available() {
             options.compaction.snapshot_every_bytes = 0;
         }
-        let mut applier = Applier::new(machine, founders.clone());
+        let own = machine.applied();
+        let mut applier =
+            Applier::new(machine, founders.clone()).comparing_every(options.compare_every_entries);
         let snapshot = restore_newest(&mut applier, &*snapshots, node)?;
         let start = Start {
             identity: identity.clone(),
@@ -140,6 +142,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             engine: E::Options::default(),
         };
         let replica = Replica::<E, _, _>::recover(start, recovered)?;
+        check_own(node, own, replica.standing().last)?;
         transport.attach(&identity)?;
 
         let (requests, receiver) = mpsc::unbounded_channel();
@@ -173,6 +176,15 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
         runtime.spawn(driver.run());
         Ok(Node::new(Shared::new(&identity, requests, statuses, &options)))
     }
+}
+
+/// A state machine that keeps its state itself must not be ahead of the log.
+fn check_own(node: NodeId, own: Option<Index>, last: Index) -> Result<(), StartError> {
+    let Some(own) = own.filter(|own| *own > last) else { return Ok(()) };
+    let problem = format!(
+        "the state machine says that it holds everything up to entry {own}, but the log ends at {last}: one of the two is another's, or was lost; give both an empty folder, and add the node again"
+    );
+    Err(StartError::Log { node, problem })
 }
 
 fn check_members(node: NodeId, members: &[NodeId]) -> Result<Membership, StartError> {

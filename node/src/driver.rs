@@ -155,6 +155,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         while let Poll::Ready(Some(feedback)) = self.feedback.poll_recv(cx) {
             match feedback {
                 Feedback::Applied(index) => self.replica.applied(now, index),
+                Feedback::Digest(index, digest) => self.replica.tell_digest(now, index, digest),
                 Feedback::SnapshotTaken(mark) => {
                     if mark.is_ok() {
                         self.meter.snapshot_taken();

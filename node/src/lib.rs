@@ -46,6 +46,7 @@ mod board;
 mod builder;
 mod cache;
 mod chunks;
+mod divergence;
 mod driver;
 mod envelope;
 mod handle;

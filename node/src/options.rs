@@ -61,6 +61,10 @@ pub struct Options {
     pub compaction: CompactionPolicy,
     /// Where the state machine runs.
     pub apply_on: ApplyOn,
+    /// Every so many entries the replicas compare digests of their states
+    /// ([`StateMachine::digest`](consensus_api::StateMachine::digest)); one that differs from a majority stops, and names
+    /// the entry. 0, the default, means never. The same on all members, else they have little to compare.
+    pub compare_every_entries: u64,
     /// The source of randomness for election timeouts. Drawn at random by default.
     pub seed: Option<u64>,
 }
@@ -79,6 +83,7 @@ impl Default for Options {
             clock_ahead_max: Duration::from_secs(10),
             compaction: CompactionPolicy::default(),
             apply_on: ApplyOn::default(),
+            compare_every_entries: 0,
             seed: None,
         }
     }

@@ -26,6 +26,8 @@ pub(crate) enum Work<S: StateMachine> {
 #[derive(Debug)]
 pub(crate) enum Feedback {
     Applied(Index),
+    /// A digest of the state after that entry, to be told to the others.
+    Digest(Index, u64),
     SnapshotTaken(Result<SnapshotMark, String>),
     Failed(Failure),
 }
@@ -59,7 +61,12 @@ impl<S: StateMachine> Worker<S> {
         }
         match work {
             Work::Apply(works) => match works.into_iter().try_for_each(|work| self.apply(work)) {
-                Ok(()) => self.tell(Feedback::Applied(self.applier.applied())),
+                Ok(()) => {
+                    self.tell(Feedback::Applied(self.applier.applied()));
+                    if let Some((index, digest)) = self.applier.take_digest() {
+                        self.tell(Feedback::Digest(index, digest));
+                    }
+                }
                 Err(failure) => {
                     self.failed = true;
                     self.tell(Feedback::Failed(failure));

@@ -7,6 +7,7 @@
 mod engines;
 mod faults;
 mod ledger;
+mod machines;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod reads;
@@ -85,6 +86,11 @@ macro_rules! all_chapters {
                 commands_in_and_outside_sessions_keep_their_order,
                 an_idle_session_expires_through_the_log_and_says_so,
                 answers_outlive_snapshots_and_restarts,
+            }
+            machines {
+                a_machine_that_keeps_its_state_is_not_replayed,
+                a_machine_that_is_ahead_of_its_log_does_not_start,
+                a_replica_whose_state_differs_stops_and_names_the_entry,
             }
             restarts {
                 a_restarted_cluster_holds_all_that_was_acknowledged,

@@ -51,7 +51,7 @@ proptest! {
 
 #[test]
 fn other_kinds_carry_no_commands() {
-    for kind in [EntryKind::Noop, EntryKind::Membership] {
+    for kind in [EntryKind::Noop, EntryKind::Membership, EntryKind::Digest] {
         assert_eq!(entry_of(kind, 1, body_of(&[b"x".to_vec()])).commands().count(), 0);
     }
 }
@@ -78,7 +78,7 @@ fn each_kind_has_its_number_and_no_other_number_has_a_kind() {
     for number in 0..=u8::MAX {
         assert_eq!(
             EntryKind::from_u8(number).map(|kind| kind as u8),
-            (1..=4).contains(&number).then_some(number)
+            (1..=5).contains(&number).then_some(number)
         );
     }
 }

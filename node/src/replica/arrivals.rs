@@ -10,6 +10,7 @@ use consensus_api::{
 
 use super::outputs::{Chunk, ChunkWrite, LoadPurpose};
 use super::{ApplyWork, Load, OutgoingFrame, Replica};
+use crate::divergence;
 use crate::envelope::{Envelope, ForwardRefusal};
 
 impl<E: Engine, P, R> Replica<E, P, R> {
@@ -273,6 +274,9 @@ fn is_sound(entry: &Entry) -> bool {
         EntryKind::Sessions => SessionOp::decode(&mut command.clone()).is_ok(),
         _ => true,
     };
+    if entry.kind == EntryKind::Digest {
+        return entry.count == 0 && divergence::decode(entry.body.clone()).is_ok();
+    }
     entry.kind.has_commands() && entry.commands().all(|command| command.is_ok_and(sound))
 }
 

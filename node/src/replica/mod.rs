@@ -34,6 +34,7 @@ use self::reads::Reads;
 use self::shipping::Shipping;
 use self::transfers::Transfers;
 use crate::cache::Cache;
+use crate::divergence;
 use crate::envelope::Envelope;
 use crate::options::Options;
 use crate::read_level::ReadLevel;
@@ -93,6 +94,11 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// Takes a request of a client's session for proposing.
     pub fn propose_in_session(&mut self, now: Time, op: SessionOp, command: Bytes, ticket: P) {
         self.proposals.push(now, Some(op), command, ticket);
+    }
+
+    /// Tells the other replicas, through the log, a digest of this one's state after that entry.
+    pub fn tell_digest(&mut self, now: Time, index: Index, digest: u64) {
+        self.proposals.push_digest(now, divergence::encode(index, digest));
     }
 
     /// Takes a linearizable read.

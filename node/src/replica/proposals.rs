@@ -21,6 +21,8 @@ pub(super) struct Proposals<P> {
     entry_bytes_max: usize,
     sequence: u64,
     queue: VecDeque<Queued<P>>,
+    /// A digest to tell the others, for which nobody waits; until when, and its bytes. A newer one takes its place.
+    digest: Option<(Time, Bytes)>,
     queue_bytes: usize,
     /// Counts batches, in the order in which they take effect.
     order: u64,
@@ -74,6 +76,7 @@ impl<P> Proposals<P> {
             order: 0,
             newest_taken: 0,
             queue: VecDeque::new(),
+            digest: None,
             queue_bytes: 0,
             again: WaitingList::new(),
             waiting: WaitingList::new(),
@@ -89,20 +92,24 @@ impl<P> Proposals<P> {
         self.queue.push_back(Queued { op: op.map(Box::new), command, ticket, deadline });
     }
 
-    /// Whether there is anything to propose.
-    pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.again.is_empty()
+    pub(super) fn push_digest(&mut self, now: Time, body: Bytes) {
+        self.digest = Some((now + self.deadline, body));
     }
 
-    /// Whether nothing is queued and nothing under way.
+    /// Whether there is nothing to propose.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.again.is_empty() && self.digest.is_none()
+    }
+
+    /// Whether nothing is queued and nothing under way that anyone waits for.
     pub(super) fn is_empty(&self) -> bool {
-        self.is_idle() && self.waiting.is_empty()
+        self.queue.is_empty() && self.again.is_empty() && self.waiting.is_empty()
     }
 
     /// Whether there is something to propose that can be proposed now. What goes again waits until nothing is under way:
     /// else the earlier could come behind the later.
     pub(super) fn may_propose(&self) -> bool {
-        if self.again.is_empty() { !self.queue.is_empty() } else { self.waiting.is_empty() }
+        if self.again.is_empty() { !self.is_idle() } else { self.waiting.is_empty() }
     }
 
     /// Whether something waits that was handed to an earlier leadership. Until its fate is known, proposing anything
@@ -132,7 +139,7 @@ impl<P> Proposals<P> {
     }
 
     fn next_batch(&mut self) -> Option<Waiting<P>> {
-        let first = self.queue.front()?;
+        let Some(first) = self.queue.front() else { return self.next_digest() };
         let (deadline, in_session) = (first.deadline, first.op.is_some());
         let kind = if in_session { EntryKind::Sessions } else { EntryKind::Commands };
         let upto = self.queue_bytes.min(self.entry_bytes_max) + 4 * self.queue.len().min(4096);
@@ -157,6 +164,13 @@ impl<P> Proposals<P> {
         let body = self.body.split().freeze();
         self.order += 1;
         Some(Waiting { order: self.order, generation: Generation::ZERO, kind, body, tickets, deadline })
+    }
+
+    fn next_digest(&mut self) -> Option<Waiting<P>> {
+        let (deadline, body) = self.digest.take()?;
+        self.order += 1;
+        let (kind, generation) = (EntryKind::Digest, Generation::ZERO);
+        Some(Waiting { order: self.order, generation, kind, body, tickets: Vec::new(), deadline })
     }
 
     /// Whether this node, in this life, gave that name.
@@ -276,6 +290,7 @@ impl<P> Proposals<P> {
         let queued = self.queue.drain(..).map(|queued| queued.ticket);
         failed.extend(again.chain(queued).map(|ticket| (ticket, error.clone())));
         self.queue_bytes = 0;
+        self.digest = None;
     }
 
     /// Ends everything that was proposed: nobody can tell.

@@ -532,7 +532,7 @@ impl<E: Engine> Cluster<E> {
         let kind = |slot| match self.held(id, slot).map(|entry| entry.kind) {
             Some(EntryKind::Commands | EntryKind::Sessions) => 'C',
             Some(EntryKind::Noop) => 'n',
-            Some(EntryKind::Membership) => 'M',
+            Some(EntryKind::Membership | EntryKind::Digest) => 'M',
             None => '.',
         };
         (1..=self.last(id)).map(kind).collect()
