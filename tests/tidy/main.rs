@@ -3,6 +3,7 @@
 
 mod arrows;
 mod pages;
+mod patterns;
 mod shape;
 mod tree;
 mod words;
