@@ -5,6 +5,7 @@
 mod crashes;
 mod damage;
 mod durability;
+mod golden;
 mod harness;
 mod layout;
 mod refusals;
