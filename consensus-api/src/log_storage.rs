@@ -66,6 +66,15 @@ pub trait LogStorage: Send + 'static {
     /// The failure of a write or a sync. It is final.
     fn poll_durable(&mut self, cx: &mut Context<'_>) -> Poll<Result<WriteSeq, StorageError>>;
 
+    /// Whether there is room for more entries. While there is none, a node proposes nothing new; what was submitted stays
+    /// in the order it was, and is written, and reported durable, as soon as it can be. Whoever waits in
+    /// [`poll_durable`](Self::poll_durable) is woken when the answer changes.
+    ///
+    /// A full disk that is told in this way is no failure: promise 3 is about writes that were begun.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// A reader. Cheap, and independent of the writer. Called after [`attach`](Self::attach).
     fn reader(&self) -> Self::Reader;
 

@@ -42,7 +42,6 @@ pub(crate) fn attach(
         segments,
     };
     let writer = Writer::start(setup, &last, options.segment_bytes.min(FIRST_BYTES))?;
-    give_back(&last)?;
     Ok((writer, recovered))
 }
 
@@ -76,9 +75,9 @@ fn holds_batches(folder: &dyn Folder) -> Result<bool, StorageError> {
 /// that are readable but not on disk. They are written once more because after a failed sync a system may take them for
 /// clean, and a sync alone would do nothing.
 fn settle(folder: &dyn Folder, last: &LastSegment) -> Result<(), StorageError> {
-    let LastSegment { segment, bytes, .. } = last;
+    let LastSegment { segment, doubtful, end, .. } = last;
     let settle = || {
-        segment.file.write_at(bytes, 0)?;
+        segment.file.write_at(doubtful, end - doubtful.len() as u64)?;
         segment.file.sync()?;
         folder.sync()
     };
@@ -99,10 +98,4 @@ fn remove_leftovers(folder: &dyn Folder, spares: &[u64]) -> Result<(), StorageEr
         Ok(())
     };
     remove().map_err(StorageError::io("cannot remove unused files from", folder.path()))
-}
-
-/// Gives the rest of the last segment back: it is not written again, and the next one's header says where it ends.
-fn give_back(last: &LastSegment) -> Result<(), StorageError> {
-    let (segment, end) = (&last.segment, last.bytes.len() as u64);
-    segment.file.set_size(end).map_err(StorageError::io("cannot cut", &segment.path))
 }

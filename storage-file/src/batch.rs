@@ -12,6 +12,8 @@ use crate::operation;
 
 /// The bytes before the operations.
 pub(crate) const HEADER_BYTES: usize = 48;
+/// What [`BatchHeader::file_pages`] counts in.
+pub(crate) const PAGE_BYTES: u64 = 4096;
 /// Batches begin at multiples of this.
 pub(crate) const ALIGNMENT: u64 = 8;
 
@@ -26,12 +28,16 @@ pub(crate) struct BatchHeader {
     pub(crate) op_count: u32,
     /// CRC32C over the operations' headers.
     pub(crate) ops_checksum: u32,
+    /// The file was durably at least this many pages long when this was written; 0 says nothing.
+    pub(crate) file_pages: u32,
     /// The batch's number: one more than that of the batch before it. Never used again, not even after a cut.
     pub(crate) seq: u64,
     /// The highest batch that was known to be synced when this one was written. It is what tells damage from a tear.
     pub(crate) durable_seq: u64,
     /// The checksum of the header before this one: the batch's, or the segment's for the first.
     pub(crate) prev_checksum: u32,
+    /// One more than the number of segments before this one that are still needed; 0 says nothing.
+    pub(crate) reach: u32,
 }
 
 impl BatchHeader {
@@ -44,10 +50,11 @@ impl BatchHeader {
         out.put_u32_le(self.body_bytes);
         out.put_u32_le(self.op_count);
         out.put_u32_le(self.ops_checksum);
-        out.put_u32_le(0);
+        out.put_u32_le(self.file_pages);
         out.put_u64_le(self.seq);
         out.put_u64_le(self.durable_seq);
         out.put_u32_le(self.prev_checksum);
+        out.put_u32_le(self.reach);
         let checksum = header_checksum(&bytes, salt, offset);
         bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
         (bytes, checksum)
@@ -64,10 +71,27 @@ impl BatchHeader {
         if checksum != header_checksum(bytes, salt, offset) {
             return None;
         }
-        let (body_bytes, op_count, ops_checksum) = (from.get_u32_le(), from.get_u32_le(), from.get_u32_le());
-        from.advance(4);
-        let (seq, durable_seq, prev_checksum) = (from.get_u64_le(), from.get_u64_le(), from.get_u32_le());
-        Some((Self { body_bytes, op_count, ops_checksum, seq, durable_seq, prev_checksum }, checksum))
+        Some((Self::fields(from), checksum))
+    }
+
+    /// What stands in the fields behind magic and checksum.
+    fn fields(mut from: &[u8]) -> Self {
+        Self {
+            body_bytes: from.get_u32_le(),
+            op_count: from.get_u32_le(),
+            ops_checksum: from.get_u32_le(),
+            file_pages: from.get_u32_le(),
+            seq: from.get_u64_le(),
+            durable_seq: from.get_u64_le(),
+            prev_checksum: from.get_u32_le(),
+            reach: from.get_u32_le(),
+        }
+    }
+
+    /// Reads a header whose checksum cannot be checked, because the salt is lost. Good for a suspicion only.
+    pub(crate) fn suspect(bytes: &[u8]) -> Option<Self> {
+        let mut from = &bytes.first_chunk::<HEADER_BYTES>()?[..];
+        (from.get_u32_le() == MAGIC).then(|| Self::fields(&from[4..]))
     }
 }
 
@@ -84,6 +108,8 @@ pub(crate) struct Place {
     pub(crate) seq: u64,
     pub(crate) durable_seq: u64,
     pub(crate) prev_checksum: u32,
+    pub(crate) file_pages: u32,
+    pub(crate) reach: u32,
 }
 
 /// The bytes a batch takes.
@@ -106,9 +132,11 @@ pub(crate) fn encode(ops: &[Op], padding: usize, place: Place, out: &mut Vec<u8>
         body_bytes: (out.len() - start - HEADER_BYTES) as u32,
         op_count: ops.len() as u32,
         ops_checksum,
+        file_pages: place.file_pages,
         seq: place.seq,
         durable_seq: place.durable_seq,
         prev_checksum: place.prev_checksum,
+        reach: place.reach,
     };
     let (bytes, checksum) = header.encode(place.salt, place.offset);
     out[start..start + HEADER_BYTES].copy_from_slice(&bytes);

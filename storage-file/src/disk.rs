@@ -71,16 +71,19 @@ pub struct RealFolder {
 impl RealFolder {
     /// Opens the folder at `path`, created durably with its parents if it is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if !path.is_dir() {
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                Self::open(parent)?;
-            }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let existed = path.is_dir();
+        if !existed {
+            parent.map_or(Ok(()), |parent| Self::open(parent).map(drop))?;
             match fs::create_dir(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            sync_folder(parent.unwrap_or(Path::new(".")))?;
+        }
+        // One that is there may have been created by a process that was killed before it came to this.
+        match sync_folder(parent.unwrap_or(Path::new("."))) {
+            Err(error) if existed && error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
         }
         Ok(Self { path: path.to_owned() })
     }

@@ -1,20 +1,20 @@
-//! Where the entries are: the index in memory. One item per batch (or per [`EXTENT_BYTES_MAX`] of a large one), not one
-//! per entry.
+//! Where the entries are: the index in memory. One item per [`EXTENT_BYTES_MAX`] of the log, or per batch where batches
+//! are larger; never one per entry.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use consensus_api::{Index, Op, record};
+use consensus_api::{Entry, Index, Op, record};
 
-use crate::operation;
 use crate::segment::Segment;
 
-/// The largest piece of a batch that is found as one, and so the most that is read in vain to get at an entry in it.
-const EXTENT_BYTES_MAX: u64 = 64 << 10;
+/// The largest piece of the log that is found as one, and so the most that is read in vain to get at an entry in it.
+const EXTENT_BYTES_MAX: u64 = 16 << 10;
 
-/// Entries that follow each other, and stand one behind the other in one batch.
+/// Entries that follow each other in the log, and on disk too: between them stand at most headers of batches, and
+/// operations that put nothing.
 #[derive(Clone)]
 pub(crate) struct Extent {
     /// The first of them that counts.
@@ -24,18 +24,26 @@ pub(crate) struct Extent {
     /// Where the operations that put them stand.
     pub(crate) segment: Arc<Segment>,
     pub(crate) offset: u64,
-    pub(crate) bytes: u64,
-    /// Whether all the entries there count; otherwise some were truncated, overwritten or compacted.
-    whole: bool,
+    pub(crate) bytes: u32,
+    /// The bytes of their records, while all the entries there count; 0 once some were truncated, overwritten or
+    /// compacted.
+    record_bytes: u32,
 }
 
 impl Extent {
+    /// Where the last of them ends.
+    const fn end(&self) -> u64 {
+        self.offset + self.bytes as u64
+    }
+
+    const fn is_whole(&self) -> bool {
+        self.record_bytes > 0
+    }
+
     /// At least this many bytes of records will come of reading it.
     fn record_bytes_min(&self) -> u64 {
         let count = self.last.since(self.first).saturating_add(1);
-        let overhead = (operation::HEADER_BYTES as u64 + 7).saturating_mul(count);
-        let certain = count.saturating_mul(record::HEADER_BYTES as u64);
-        if self.whole { self.bytes.saturating_sub(overhead).max(certain) } else { certain }
+        count.saturating_mul(record::HEADER_BYTES as u64).max(self.record_bytes.into())
     }
 }
 
@@ -43,7 +51,11 @@ impl Extent {
 #[derive(Default)]
 pub(crate) struct Extents {
     by_first: BTreeMap<Index, Extent>,
+    /// How many extents each segment has.
+    by_segment: BTreeMap<u64, u32>,
     compacted: Index,
+    /// Where the entry put last ends, whether it still counts or not.
+    last_put: Option<(u64, u64)>,
 }
 
 impl fmt::Debug for Extents {
@@ -56,7 +68,12 @@ impl Extents {
     /// Takes one operation into account, which stands at that place.
     pub(crate) fn replay(&mut self, op: &Op, segment: &Arc<Segment>, offset: u64, bytes: u64) {
         match op {
-            Op::Put(entry) if entry.index > self.compacted => self.put(entry.index, segment, offset, bytes),
+            Op::Put(entry) => {
+                if entry.index > self.compacted {
+                    self.put(entry, segment, offset, bytes as u32);
+                }
+                self.last_put = Some((segment.header.seq, offset + bytes));
+            }
             Op::TruncateFrom(from) => self.cut_out(*from, Index(u64::MAX)),
             Op::Compact { upto, .. } if *upto > self.compacted => {
                 self.cut_out(Index::ZERO, *upto);
@@ -66,21 +83,42 @@ impl Extents {
         }
     }
 
-    fn put(&mut self, index: Index, segment: &Arc<Segment>, offset: u64, bytes: u64) {
+    fn put(&mut self, entry: &Entry, segment: &Arc<Segment>, offset: u64, bytes: u32) {
+        let (index, record_bytes) = (entry.index, entry.record_len() as u32);
         if let Some(mut last) = self.by_first.last_entry() {
             let last = last.get_mut();
-            let adjoins = last.offset + last.bytes == offset && Arc::ptr_eq(&last.segment, segment);
-            let fits = last.bytes + bytes <= EXTENT_BYTES_MAX;
-            if adjoins && fits && last.whole && last.last < index && last.last.next() == index {
+            // No other entry, dead by now, may stand between the two: a reader could not tell it from these.
+            let adjoins = self.last_put == Some((last.segment.header.seq, last.end()))
+                && Arc::ptr_eq(&last.segment, segment)
+                && offset >= last.end();
+            let fits = adjoins && offset + u64::from(bytes) - last.offset <= EXTENT_BYTES_MAX;
+            if fits && last.is_whole() && last.last < index && last.last.next() == index {
                 last.last = index;
-                last.bytes += bytes;
+                last.bytes = (offset + u64::from(bytes) - last.offset) as u32;
+                last.record_bytes += record_bytes;
                 return;
             }
         }
         self.cut_out(index, index);
         let segment = segment.clone();
-        self.by_first
-            .insert(index, Extent { first: index, last: index, segment, offset, bytes, whole: true });
+        self.insert(Extent { first: index, last: index, segment, offset, bytes, record_bytes });
+    }
+
+    fn insert(&mut self, extent: Extent) {
+        *self.by_segment.entry(extent.segment.header.seq).or_default() += 1;
+        self.by_first.insert(extent.first, extent);
+    }
+
+    fn remove(&mut self, first: Index) -> Option<Extent> {
+        let extent = self.by_first.remove(&first)?;
+        let seq = extent.segment.header.seq;
+        if let Some(count) = self.by_segment.get_mut(&seq) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_segment.remove(&seq);
+            }
+        }
+        Some(extent)
     }
 
     /// Removes the entries `first ..= last`.
@@ -89,14 +127,12 @@ impl Extents {
         let below = below.map(|(key, _)| *key);
         let within: Vec<Index> = self.by_first.range(first..=last).map(|(key, _)| *key).collect();
         for key in below.into_iter().chain(within) {
-            let Some(extent) = self.by_first.remove(&key) else { continue };
+            let Some(extent) = self.remove(key) else { continue };
             if extent.first < first {
-                let kept = Extent { last: first.prev(), whole: false, ..extent.clone() };
-                self.by_first.insert(kept.first, kept);
+                self.insert(Extent { last: first.prev(), record_bytes: 0, ..extent.clone() });
             }
             if extent.last > last {
-                let kept = Extent { first: last.next(), whole: false, ..extent };
-                self.by_first.insert(kept.first, kept);
+                self.insert(Extent { first: last.next(), record_bytes: 0, ..extent });
             }
         }
     }
@@ -116,8 +152,9 @@ impl Extents {
             }
             let first = extent.first.max(range.start);
             let last = extent.last.min(range.end.prev());
-            let whole = extent.whole && first == extent.first && last == extent.last;
-            let part = Extent { first, last, whole, ..extent.clone() };
+            let whole = first == extent.first && last == extent.last;
+            let record_bytes = if whole { extent.record_bytes } else { 0 };
+            let part = Extent { first, last, record_bytes, ..extent.clone() };
             bytes = bytes.saturating_add(part.record_bytes_min());
             found.push(part);
         }
@@ -126,6 +163,6 @@ impl Extents {
 
     /// The oldest segment that holds an entry that counts.
     pub(crate) fn oldest_segment(&self) -> Option<u64> {
-        self.by_first.values().map(|extent| extent.segment.header.seq).min()
+        self.by_segment.keys().next().copied()
     }
 }

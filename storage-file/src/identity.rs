@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut};
 use consensus_api::{Identity, StorageError, StoreId};
 
 use crate::disk::Folder;
-use crate::segment::{FORMAT_VERSION, REMEDY};
+use crate::segment::REMEDY;
 
 /// The file's name.
 pub(crate) const FILE: &str = "IDENTITY";
@@ -12,6 +12,8 @@ pub(crate) const FILE: &str = "IDENTITY";
 pub(crate) const FILE_NEW: &str = "IDENTITY.new";
 
 const MAGIC: [u8; 8] = *b"QRMIDENT";
+/// The version this program writes, and the newest it reads.
+const FORMAT_VERSION: u32 = 1;
 /// A sane bound: both names are short.
 const FILE_BYTES_MAX: u64 = 4096;
 
@@ -19,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 4096;
 pub(crate) fn create(folder: &dyn Folder, identity: &Identity, store: StoreId) -> Result<(), StorageError> {
     let mut bytes = Vec::new();
     bytes.put_slice(&MAGIC);
-    bytes.put_u32_le(FORMAT_VERSION.into());
+    bytes.put_u32_le(FORMAT_VERSION);
     bytes.put_u32_le(0);
     bytes.put_u128_le(store.0);
     bytes.put_u64_le(identity.node.0);
@@ -54,7 +56,7 @@ pub(crate) fn check(folder: &dyn Folder, identity: &Identity) -> Result<StoreId,
         return Err(StorageError::Corrupt { file: path, offset: 0, problem });
     };
     let Some(found) = found else {
-        return Err(StorageError::Version { path, found: version, supported: FORMAT_VERSION.into() });
+        return Err(StorageError::Version { path, found: version, supported: FORMAT_VERSION });
     };
     let fields = [
         (
@@ -100,7 +102,7 @@ fn decode(bytes: &[u8]) -> Option<(u32, Option<Found>)> {
     if stated != checksum(bytes) {
         return None;
     }
-    if version > FORMAT_VERSION.into() {
+    if version > FORMAT_VERSION {
         return Some((version, None));
     }
     let store = StoreId(from.try_get_u128_le().ok()?);

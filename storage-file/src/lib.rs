@@ -83,6 +83,8 @@ mod attach;
 mod batch;
 pub mod disk;
 mod extents;
+#[doc(hidden)]
+pub mod faulty;
 mod identity;
 mod log;
 mod operation;

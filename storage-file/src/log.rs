@@ -18,12 +18,14 @@ use crate::segment;
 use crate::shared::Shared;
 use crate::snapshots::FileSnapshots;
 use crate::worker::Worker;
-use crate::writer::Writer;
+use crate::writer::{SECTOR_BYTES, Writer, Written};
 
 /// One write takes in what is queued up to about this much. What then still waits goes into the next.
 const GROUP_BYTES: usize = 4 << 20;
 /// How long nothing must come before the end of the log is marked.
 const IDLE: Duration = Duration::from_millis(20);
+/// How long to wait before a full disk is tried again.
+const FULL: Duration = Duration::from_millis(100);
 /// The shortest segment: a header and as much again.
 const SEGMENT_BYTES_MIN: u64 = 2 * segment::HEADER_BYTES;
 /// The largest batch.
@@ -35,8 +37,8 @@ pub struct FileLogOptions {
     /// The length of a segment: 64 MiB by default, at least 8 KiB. Larger ones are begun less often; smaller ones give
     /// their space back sooner after a compaction. A batch that is larger than that makes its segment longer.
     pub segment_bytes: u64,
-    /// Do all file work in the thread that polls, and prepare nothing ahead: for a simulator, which must see the same
-    /// operations in the same order each time. Off by default.
+    /// Do all file work in the thread that polls: for a simulator, which must see the same operations in the same order
+    /// each time. Off by default.
     pub inline: bool,
 }
 
@@ -182,14 +184,18 @@ impl LogStorage for FileLog {
         match &mut self.drive {
             Drive::Idle => return Poll::Ready(Err(NOT_ATTACHED)),
             Drive::Inline { queue, writer } if !queue.is_empty() && !self.shared.is_failed() => {
-                let written = writer.write(&std::mem::take(queue));
-                let freed = written.as_ref().map_or(Ok(()), |_| writer.free_compacted());
-                tell(written, &self.shared);
-                freed.unwrap_or_else(|error| self.shared.fail(error));
+                if writer.is_full() {
+                    writer.request_room();
+                }
+                write(writer, queue, &self.shared).unwrap_or_else(|error| self.shared.fail(error));
             }
             Drive::Thread { .. } | Drive::Inline { .. } => {}
         }
         self.shared.poll(cx)
+    }
+
+    fn has_room(&self) -> bool {
+        self.shared.has_room()
     }
 
     fn reader(&self) -> FileReader {
@@ -207,12 +213,14 @@ impl LogStorage for FileLog {
 
 const NOT_ATTACHED: StorageError = StorageError::Unsupported { what: "a log is attached before it is used" };
 
-fn tell(written: Result<Option<WriteSeq>, StorageError>, shared: &Shared) {
-    match written {
-        Ok(Some(durable)) => shared.publish(durable),
-        Ok(None) => {}
-        Err(error) => shared.fail(error),
+/// Writes what is queued, as far as there is room, and tells.
+fn write(writer: &mut Writer, queue: &mut Vec<Queued>, shared: &Shared) -> Result<(), StorageError> {
+    let Written { durable, taken } = writer.write(queue)?;
+    queue.drain(..taken);
+    if let Some(durable) = durable {
+        shared.publish(durable);
     }
+    writer.free_compacted()
 }
 
 /// The log's thread: takes what is queued, all at once, writes it, syncs it, and tells. While a sync is under way, what
@@ -220,36 +228,46 @@ fn tell(written: Result<Option<WriteSeq>, StorageError>, shared: &Shared) {
 fn serve(writer: &mut Writer, queue: &Receiver<Queued>, shared: &Shared) -> Result<(), StorageError> {
     let mut group = Vec::new();
     loop {
-        let first = if writer.wants_mark() {
-            match queue.recv_timeout(IDLE) {
-                Err(RecvTimeoutError::Timeout) => {
-                    writer.mark()?;
-                    continue;
-                }
-                received => received.ok(),
-            }
-        } else {
-            queue.recv().ok()
+        let (received, has_ended) = match patience(writer) {
+            Some(patience) => match queue.recv_timeout(patience) {
+                Ok(first) => (Some(first), false),
+                Err(error) => (None, error == RecvTimeoutError::Disconnected),
+            },
+            None => queue.recv().map_or((None, true), |first| (Some(first), false)),
         };
-        let Some(first) = first else { break };
-        let mut bytes = first.1.entry_bytes();
-        group.push(first);
+        let is_idle = received.is_none();
+        group.extend(received);
+        let mut bytes: usize = group.iter().map(|(_, batch)| batch.entry_bytes()).sum();
         while bytes < GROUP_BYTES
             && let Ok(next) = queue.try_recv()
         {
             bytes += next.1.entry_bytes();
             group.push(next);
         }
-        if let Some(durable) = writer.write(&group)? {
-            shared.publish(durable);
+        if !group.is_empty() {
+            write(writer, &mut group, shared)?;
         }
-        group.clear();
-        writer.free_compacted()?;
+        if has_ended {
+            break;
+        }
+        if is_idle {
+            if writer.is_full() {
+                writer.request_room();
+            }
+            if writer.wants_mark() {
+                writer.mark(SECTOR_BYTES)?;
+            }
+        }
     }
     if let Some(durable) = writer.close()? {
         shared.publish(durable);
     }
     Ok(())
+}
+
+/// How long to wait for something to write before there is something else to do.
+fn patience(writer: &Writer) -> Option<Duration> {
+    if writer.wants_mark() { Some(IDLE) } else { writer.is_full().then_some(FULL) }
 }
 
 /// However the log's thread ends, nobody waits for it in vain. After an ordinary end nobody is left to ask.
@@ -270,8 +288,8 @@ impl Drop for FileLog {
                 drop(thread.join());
             }
             // Nobody is left to hear of an error.
-            Drive::Inline { queue, mut writer } if !self.shared.is_failed() => {
-                drop(writer.write(&queue).and_then(|_| writer.close()));
+            Drive::Inline { mut queue, mut writer } if !self.shared.is_failed() => {
+                drop(write(&mut writer, &mut queue, &self.shared).and_then(|()| writer.close()));
             }
             Drive::Idle | Drive::Inline { .. } => {}
         }

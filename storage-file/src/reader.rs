@@ -9,9 +9,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use consensus_api::{Entry, Index, LogReader, Op, StorageError};
 
+use crate::batch::{ALIGNMENT, BatchHeader, HEADER_BYTES};
 use crate::extents::Extent;
 use crate::operation;
 use crate::segment::REMEDY;
@@ -72,10 +73,13 @@ fn read_extent(extent: &Extent) -> Result<Vec<Entry>, StorageError> {
     let mut rest = Bytes::from(bytes);
     let mut entries = Vec::new();
     let mut expected = extent.first;
-    while !rest.is_empty() && expected <= extent.last {
-        let offset = extent.offset + extent.bytes - rest.len() as u64;
+    while !rest.is_empty() {
+        let offset = extent.offset + u64::from(extent.bytes) - rest.len() as u64;
+        if let Some(passed) = between_operations(&rest, segment.header.salt, offset) {
+            rest.advance(passed.min(rest.len()));
+            continue;
+        }
         match operation::decode(&mut rest, segment.header.salt) {
-            Ok(Op::Put(entry)) if entry.index < expected => {}
             Ok(Op::Put(entry)) if entry.index == expected => {
                 entries.push(entry);
                 if expected == extent.last {
@@ -83,11 +87,22 @@ fn read_extent(extent: &Extent) -> Result<Vec<Entry>, StorageError> {
                 }
                 expected = expected.next();
             }
-            Ok(_) => return Err(damaged(extent, offset, expected, "another operation stands here")),
+            Ok(Op::Put(entry)) if entry.index > expected => {
+                return Err(damaged(extent, offset, expected, "another entry stands here"));
+            }
+            Ok(_) => {}
             Err(problem) => return Err(damaged(extent, offset, expected, &problem)),
         }
     }
-    Err(damaged(extent, extent.offset + extent.bytes, expected, "the batch ends before it"))
+    Err(damaged(extent, extent.offset + u64::from(extent.bytes), expected, "the batch ends before it"))
+}
+
+/// The bytes of what stands here between two operations: a batch's header, or filling. `None` if it is neither.
+fn between_operations(at: &[u8], salt: u64, offset: u64) -> Option<usize> {
+    if at.iter().take(ALIGNMENT as usize).all(|byte| *byte == 0) {
+        return Some(ALIGNMENT as usize);
+    }
+    BatchHeader::decode(at, salt, offset).map(|_| HEADER_BYTES)
 }
 
 fn damaged(extent: &Extent, offset: u64, index: Index, problem: &str) -> StorageError {

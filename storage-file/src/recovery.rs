@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use consensus_api::{EntryKind, Op, Outline, StorageError, StoreId};
 
+use crate::batch;
 use crate::disk::Folder;
 use crate::extents::Extents;
 use crate::scan::Scan;
@@ -17,7 +18,7 @@ pub(crate) struct Recovery {
     pub(crate) outline: Outline,
     pub(crate) extents: Extents,
     /// The segments in use, oldest first.
-    pub(crate) segments: VecDeque<u64>,
+    pub(crate) segments: VecDeque<Arc<Segment>>,
     /// Files that hold nothing.
     pub(crate) spares: Vec<u64>,
     pub(crate) last: LastSegment,
@@ -27,8 +28,12 @@ pub(crate) struct Recovery {
 /// The end of the log.
 pub(crate) struct LastSegment {
     pub(crate) segment: Arc<Segment>,
-    /// All of it that counts.
-    pub(crate) bytes: Bytes,
+    /// All of it that may not be durable, up to `end`.
+    pub(crate) doubtful: Bytes,
+    /// Where what counts of it ends.
+    pub(crate) end: u64,
+    /// The oldest segment that it says is needed.
+    oldest_needed: u64,
     /// Its last batch.
     pub(crate) last_batch: u64,
     /// Higher than any number ever used.
@@ -57,13 +62,12 @@ pub(crate) fn recover(folder: &dyn Folder, store: StoreId) -> Result<Recovery, S
     let Some(last) = end else {
         return Err(missing(folder, 1, "the folder holds an identity but no segment"));
     };
-    let (first, needed) = (segments[0].header.seq, last.segment.header.oldest_needed);
+    let (first, needed) = (segments[0].header.seq, last.oldest_needed);
     if first > needed {
         let problem = format!("it is not there, though segment {} needs it", last.segment.header.seq);
         return Err(missing(folder, first - 1, &problem));
     }
-    let segments = segments.iter().map(|segment| segment.header.seq).collect();
-    Ok(Recovery { outline, extents, segments, spares, last, notes })
+    Ok(Recovery { outline, extents, segments: segments.into(), spares, last, notes })
 }
 
 /// The segments in use, oldest first, and the numbers of the spares behind them.
@@ -177,6 +181,12 @@ fn check_last(
         return Err(scan.damage(&short, &proof, outline.last()));
     }
     let tail = scan.tail();
+    let stated_bytes = u64::from(scan.file_pages.max(tail.file_pages)) * batch::PAGE_BYTES;
+    if (bytes.len() as u64) < stated_bytes {
+        let short = format!("the file is {} bytes long", bytes.len());
+        let proof = format!("a batch says that it was {stated_bytes} bytes long before");
+        return Err(scan.damage(&short, &proof, outline.last()));
+    }
     if let Some(proof) = tail.proof {
         let proof = format!("a later batch, at byte {proof}, says so");
         return Err(scan.damage(problem, &proof, outline.last()));
@@ -193,7 +203,9 @@ fn check_last(
     }
     Ok(LastSegment {
         segment: segment.clone(),
-        bytes: bytes.slice(..scan.offset as usize),
+        doubtful: bytes.slice(scan.settled as usize..scan.offset as usize),
+        end: scan.offset,
+        oldest_needed: scan.oldest_needed(),
         last_batch: scan.expected.saturating_sub(1),
         next_batch: tail.highest_seq.saturating_add(1),
     })

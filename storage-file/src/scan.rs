@@ -5,11 +5,13 @@
 //! cutting it would break a promise. The proof lies behind it: every batch states up to which batch everything was
 //! durable when it was written. If anything behind the bad place says that the bad batch was, it is damage.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use consensus_api::StorageError;
 
 use crate::batch::{self, ALIGNMENT, BatchHeader, HEADER_BYTES, Placed};
-use crate::segment::{self, REMEDY, Segment};
+use crate::segment::{self, REMEDY, Segment, SegmentHeader};
 
 /// A batch read back.
 pub(crate) struct Batch {
@@ -27,12 +29,30 @@ pub(crate) struct Scan<'a> {
     /// The number it must have.
     pub(crate) expected: u64,
     prev_checksum: u32,
+    /// Everything before this place is durable: later batches say so.
+    pub(crate) settled: u64,
+    /// Where the batches end of which no later one says so yet.
+    unsettled: VecDeque<(u64, u64)>,
+    /// The file was durably at least this many pages long.
+    pub(crate) file_pages: u32,
+    /// Beside the segment's header, batches say how many segments before this one are needed: one more than that.
+    reach: u32,
 }
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(segment: &'a Segment, bytes: &'a Bytes) -> Self {
         let (expected, prev_checksum) = (segment.header.first_batch, segment.checksum);
-        Self { segment, bytes, offset: segment::HEADER_BYTES, expected, prev_checksum }
+        Self {
+            segment,
+            bytes,
+            offset: segment::HEADER_BYTES,
+            expected,
+            prev_checksum,
+            settled: 0,
+            unsettled: VecDeque::new(),
+            file_pages: 0,
+            reach: 0,
+        }
     }
 
     /// The next batch, if all of it is there. The error says what is wrong; then the scan stays where it is.
@@ -50,7 +70,27 @@ impl<'a> Scan<'a> {
         self.offset = body_at + u64::from(header.body_bytes);
         self.expected = self.expected.saturating_add(1);
         self.prev_checksum = checksum;
+        self.settle(&header);
         Ok(Batch { ops, body_at })
+    }
+
+    fn settle(&mut self, header: &BatchHeader) {
+        while let Some((_, end)) = self.unsettled.front().filter(|(seq, _)| *seq <= header.durable_seq) {
+            self.settled = *end;
+            self.unsettled.pop_front();
+        }
+        self.unsettled.push_back((header.seq, self.offset));
+        self.file_pages = self.file_pages.max(header.file_pages);
+        if header.reach > 0 {
+            self.reach = header.reach;
+        }
+    }
+
+    /// The oldest segment that must be there, as far as is said here.
+    pub(crate) fn oldest_needed(&self) -> u64 {
+        let SegmentHeader { seq, oldest_needed, .. } = self.segment.header;
+        let stated = self.reach.checked_sub(1).map(|back| seq.saturating_sub(back.into()));
+        stated.map_or(oldest_needed, |stated| stated.max(oldest_needed))
     }
 
     fn body_at(&self, body_at: u64, body_bytes: u32) -> Option<Bytes> {
@@ -62,7 +102,8 @@ impl<'a> Scan<'a> {
 
     /// What stands behind the place where the scan stopped, in the last segment.
     pub(crate) fn tail(&self) -> Tail {
-        let mut tail = Tail { highest_seq: self.expected.saturating_sub(1), proof: None, is_blank: true };
+        let highest_seq = self.expected.saturating_sub(1);
+        let mut tail = Tail { highest_seq, proof: None, file_pages: 0, is_blank: true };
         let start = (self.offset as usize).min(self.bytes.len());
         let rest = &self.bytes[start..];
         tail.is_blank = rest.iter().all(|byte| *byte == 0);
@@ -75,6 +116,7 @@ impl<'a> Scan<'a> {
                 continue;
             };
             tail.highest_seq = tail.highest_seq.max(header.seq);
+            tail.file_pages = tail.file_pages.max(header.file_pages);
             if header.durable_seq >= self.expected {
                 tail.proof.get_or_insert(offset);
             }
@@ -112,6 +154,8 @@ pub(crate) struct Tail {
     pub(crate) highest_seq: u64,
     /// Where a header says that the bad batch was durable.
     pub(crate) proof: Option<u64>,
+    /// The file was durably at least this many pages long.
+    pub(crate) file_pages: u32,
     /// Whether there is nothing but zeros.
     pub(crate) is_blank: bool,
 }

@@ -4,12 +4,14 @@
 //! file's length or extents. It gets its final name once it is filled; until its header is written it is a spare.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use consensus_api::{StorageError, StoreId};
 
+use crate::batch::{self, BatchHeader};
 use crate::disk::{File, Folder};
 
 /// The bytes before the first batch.
@@ -19,7 +21,7 @@ const COPY_AT: usize = 2048;
 const FIELDS_BYTES: usize = 88;
 const MAGIC: [u8; 8] = *b"QRMWAL\r\n";
 /// The version this program writes, and the newest it reads.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+pub(crate) const FORMAT_VERSION: u16 = 2;
 /// How much is written between two syncs while a segment is prepared, so that the log's own syncs are not held up.
 const FILL_BYTES: u64 = 1 << 20;
 
@@ -141,18 +143,35 @@ impl Segment {
         file.read_at(&mut page, 0).map_err(StorageError::io("cannot read", &path))?;
         let (header, checksum) = match SegmentHeader::decode(&page) {
             Ok(found) => found,
-            Err(HeaderProblem::Blank) => return Ok(None),
+            Err(HeaderProblem::Blank) => return Self::blank(&*file, size, path),
             Err(HeaderProblem::Newer(found)) => {
                 let (found, supported) = (found.into(), FORMAT_VERSION.into());
                 return Err(StorageError::Version { path, found, supported });
             }
             Err(HeaderProblem::Damaged) => return Err(damaged(path, "its header is not what was written")),
         };
-        if header.seq != seq {
+        if header.seq != seq || seq == u64::MAX {
             let problem = format!("it is segment {}, under another's name", header.seq);
             return Err(damaged(path, &problem));
         }
         Ok(Some(Self { header, checksum, path, file }))
+    }
+
+    /// A file without a header is a spare, unless what stands in it says that the header was there once.
+    fn blank(file: &dyn File, size: u64, path: PathBuf) -> Result<Option<Self>, StorageError> {
+        let mut at = HEADER_BYTES;
+        let mut first = None;
+        let mut bytes = [0; batch::HEADER_BYTES];
+        while at + bytes.len() as u64 <= size {
+            file.read_at(&mut bytes, at).map_err(StorageError::io("cannot read", &path))?;
+            let Some(header) = BatchHeader::suspect(&bytes) else { break };
+            let first = *first.get_or_insert(header.seq);
+            if header.durable_seq >= first {
+                return Err(damaged(path, "its header is gone, though what follows was acknowledged"));
+            }
+            at += batch::HEADER_BYTES as u64 + u64::from(header.body_bytes);
+        }
+        Ok(None)
     }
 
     /// All of its bytes.
@@ -187,31 +206,53 @@ pub(crate) fn seq_of(name: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-/// Creates a spare: a file of that many zeros, durable, under its final name. Stops early, with `None`, once
-/// `abandoned` says so.
+/// A file that is no longer needed and waits to be filled with zeros again.
+pub(crate) const RECYCLED: &str = "recycled.new";
+
+/// Makes a spare: a file of that many zeros, durable, under its final name; out of a recycled one, if there is one.
+/// Stops early, with `None`, once `abandoned` says so. After an error nothing is left of it.
 pub(crate) fn prepare(
     folder: &dyn Folder,
     seq: u64,
     bytes: u64,
+    is_recycled: bool,
     abandoned: impl Fn() -> bool,
 ) -> Result<Option<Arc<dyn File>>, StorageError> {
     let (making, name) = (format!("{seq:016x}{UNFINISHED}"), file_name(seq));
-    let fill = || -> io::Result<Option<Arc<dyn File>>> {
-        let file = folder.create(&making)?;
-        let zeros = vec![0; FILL_BYTES.min(bytes) as usize];
-        let mut filled = 0;
-        while filled < bytes {
-            if abandoned() {
-                return Ok(None);
-            }
-            let step = FILL_BYTES.min(bytes - filled);
-            file.write_at(&zeros[..step as usize], filled)?;
-            file.sync()?;
-            filled += step;
+    let make = || -> io::Result<Option<Arc<dyn File>>> {
+        let file = if is_recycled {
+            folder.rename(RECYCLED, &making)?;
+            folder.open(&making)?
+        } else {
+            folder.create(&making)?
+        };
+        if !fill(&*file, 0..bytes, abandoned)? {
+            return Ok(None);
         }
         folder.rename(&making, &name)?;
         folder.sync()?;
         Ok(Some(file))
     };
-    fill().map_err(StorageError::io("cannot prepare a segment", folder.path().join(&name)))
+    let made = make();
+    if made.is_err() {
+        // Gives the space back. What cannot be removed now, the next start removes.
+        drop(folder.remove(&making));
+    }
+    made.map_err(StorageError::io("cannot prepare a segment", folder.path().join(&name)))
+}
+
+/// Fills a part of a file with zeros, durably. `false` if it was abandoned.
+pub(crate) fn fill(file: &dyn File, range: Range<u64>, abandoned: impl Fn() -> bool) -> io::Result<bool> {
+    let zeros = vec![0; FILL_BYTES.min(range.end - range.start) as usize];
+    let mut filled = range.start;
+    while filled < range.end {
+        if abandoned() {
+            return Ok(false);
+        }
+        let step = FILL_BYTES.min(range.end - filled);
+        file.write_at(&zeros[..step as usize], filled)?;
+        file.sync()?;
+        filled += step;
+    }
+    Ok(true)
 }

@@ -24,6 +24,8 @@ struct Progress {
     durable: Option<WriteSeq>,
     reported: Option<WriteSeq>,
     failure: Failure,
+    /// Set while there is no room for the next segment.
+    is_full: bool,
     waker: Option<Waker>,
 }
 
@@ -63,6 +65,24 @@ impl Shared {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// There is room for the next segment, or none. Wakes the owner if that is news.
+    pub(crate) fn set_room(&self, room: bool) {
+        let mut progress = lock(&self.progress);
+        if progress.is_full == room {
+            progress.is_full = !room;
+            let waker = progress.waker.take();
+            drop(progress);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Whether there is room for the next segment.
+    pub(crate) fn has_room(&self) -> bool {
+        !lock(&self.progress).is_full
     }
 
     /// Whether something failed.

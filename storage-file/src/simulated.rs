@@ -145,6 +145,12 @@ impl SimulatedDisk {
         Some(state.files[state.find(file.as_ref())?].now.clone())
     }
 
+    /// How many bytes were ever written to a file.
+    pub fn written_bytes(&self, file: impl AsRef<Path>) -> u64 {
+        let state = self.state();
+        state.find(file.as_ref()).map_or(0, |id| state.files[id].written)
+    }
+
     /// Damages a file, behind everybody's back and durably. Does nothing if it is not there.
     pub fn damage(&self, file: impl AsRef<Path>, how: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();

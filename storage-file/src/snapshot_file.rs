@@ -10,9 +10,10 @@ use bytes::{Buf, BufMut, Bytes};
 use consensus_api::{Generation, Index, Membership, NodeId, SnapshotMark, StorageError};
 
 use crate::disk::{File, Folder};
-use crate::segment::FORMAT_VERSION;
 
 const MAGIC: [u8; 8] = *b"QRMSNAP\n";
+/// The version this program writes, and the newest it reads.
+const FORMAT_VERSION: u32 = 1;
 const END_MAGIC: [u8; 8] = *b"QRMSEND\n";
 /// The header without the membership.
 const HEADER_BYTES: usize = 64;
@@ -49,7 +50,7 @@ impl FileInMaking {
         let membership = mark.membership.encode();
         let mut header = Vec::with_capacity(HEADER_BYTES + membership.len());
         header.put_slice(&MAGIC);
-        header.put_u32_le(FORMAT_VERSION.into());
+        header.put_u32_le(FORMAT_VERSION);
         header.put_u32_le(0);
         header.put_u32_le(membership.len() as u32);
         header.put_u32_le(BLOCK_BYTES as u32);
@@ -133,7 +134,7 @@ impl FinishedFile {
         let header = match decode_header(&head) {
             Some(Ok(header)) => header,
             Some(Err(found)) => {
-                return Err(StorageError::Version { path, found, supported: FORMAT_VERSION.into() });
+                return Err(StorageError::Version { path, found, supported: FORMAT_VERSION });
             }
             None => return Err(damaged(path, 0, "its header is not what was written")),
         };
@@ -194,7 +195,7 @@ fn decode_header(bytes: &[u8]) -> Option<Result<(SnapshotMark, u64, u64), u32>> 
     if stated != checksum(0, version.into(), bytes.get(16..start)?) {
         return None;
     }
-    if version > FORMAT_VERSION.into() || from.get_u32_le() as usize != BLOCK_BYTES {
+    if version > FORMAT_VERSION || from.get_u32_le() as usize != BLOCK_BYTES {
         return Some(Err(version));
     }
     let salt = from.get_u64_le();

@@ -1,23 +1,32 @@
 //! The writer: the only one to write to the log. Groups of batches go out in one write and one sync.
 
+mod turnover;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use consensus_api::{Batch, Op, Outline, StorageError, StoreId, WriteSeq};
 
-use crate::batch::{self, Place};
-use crate::disk::{File, Folder};
-use crate::recovery::LastSegment;
-use crate::segment::{self, Segment, SegmentHeader};
-use crate::shared::{Shared, lock};
+use crate::batch::{self, PAGE_BYTES, Place};
+use crate::disk::Folder;
+use crate::operation;
+use crate::segment::Segment;
+use crate::shared::Shared;
 use crate::spare::Spare;
 use crate::worker::Worker;
+use turnover::Seal;
+pub(crate) use turnover::{Setup, create_first};
 
-/// The closing mark fills up the sector it begins in, so that its second half stands in another one.
-const SECTOR_BYTES: u64 = 512;
-/// A segment is ended early for the sake of that many.
-const FREED_SEGMENTS_MIN: u64 = 2;
+/// The mark of an idle log fills up the sector it begins in, so that its second half stands in another one. That of a
+/// closed log, which is written once, fills up a whole page.
+pub(crate) const SECTOR_BYTES: u64 = 512;
+/// The end of a segment always has room for one batch without operations: the one that says that it became longer.
+const MARK_BYTES: u64 = batch::HEADER_BYTES as u64;
+/// By how much a segment becomes longer when its successor is not ready.
+const EXTENSION_BYTES: u64 = 1 << 20;
+/// Entries leave this much of a segment, or an eighth of a small one, to the hard state and to compactions.
+const KEPT_BYTES: u64 = 64 << 10;
 /// A buffer that one huge group has blown up is not kept.
 const BUFFER_KEPT_BYTES: usize = 8 << 20;
 
@@ -28,17 +37,22 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     background: Worker,
     spare: Spare,
+    segment_bytes: u64,
     /// What the log holds: its marks are repeated at the head of each segment.
     outline: Outline,
     /// The segments on disk, oldest first, the one being written last.
-    segments: Arc<Mutex<VecDeque<u64>>>,
+    segments: Arc<Mutex<VecDeque<Arc<Segment>>>>,
     segment: Arc<Segment>,
+    /// The segment's file is durably this long. Nothing is written beyond.
+    capacity: u64,
     /// Whether nothing but its head was written to the segment yet.
     is_fresh: bool,
     /// The next batch begins here.
     end: u64,
     /// Encoded, not yet written; what it ends with, ends at `end`.
     buffer: Vec<u8>,
+    /// Where the batches of the group being written stand; those without operations stand nowhere.
+    placed: Vec<(u64, Arc<Segment>)>,
     next_batch: u64,
     durable_batch: u64,
     prev_checksum: u32,
@@ -50,186 +64,153 @@ pub(crate) struct Writer {
     has_compacted: bool,
     /// The segment in which the group being written began, or else the next one will.
     group_began_in: u64,
-    /// Segments before this one can go once the header that says so is synced.
+    /// The oldest segment that what is written now says is needed.
+    oldest_claimed: u64,
+    /// Segments before this one can go once what says so is synced.
     removable: Option<u64>,
+    /// The segment before this one, to be closed once this one is synced.
+    unsealed: Option<Seal>,
 }
 
-/// What a [`Writer`] is made of.
-pub(crate) struct Setup {
-    pub(crate) folder: Arc<dyn Folder>,
-    pub(crate) store: StoreId,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) background: Worker,
-    pub(crate) segment_bytes: u64,
-    pub(crate) outline: Outline,
-    pub(crate) segments: VecDeque<u64>,
+/// How far a group came.
+pub(crate) struct Written {
+    /// Everything up to here is durable, if there is news.
+    pub(crate) durable: Option<WriteSeq>,
+    /// So many of its batches were written. For the others there is no room.
+    pub(crate) taken: usize,
 }
 
-/// Begins a segment in `file`, which is prepared. Nothing is written yet: the page returned is to go first.
-fn begin(
-    folder: &dyn Folder,
-    file: Arc<dyn File>,
-    header: impl FnOnce(u64, u64) -> SegmentHeader,
-) -> io::Result<(Arc<Segment>, Vec<u8>)> {
-    let header = header(folder.random()? as u64, file.size()?);
-    let (page, checksum) = header.encode();
-    let path = folder.path().join(segment::file_name(header.seq));
-    Ok((Arc::new(Segment { header, checksum, path, file }), page))
-}
-
-/// Creates the first segment of a new log, durably: a header and nothing else.
-pub(crate) fn create_first(folder: &dyn Folder, store: StoreId) -> Result<(), StorageError> {
-    if let Some(file) = segment::prepare(folder, 1, segment::HEADER_BYTES, || false)? {
-        let write = || {
-            let (segment, page) = begin(folder, file, |salt, prepared_bytes| SegmentHeader {
-                store,
-                seq: 1,
-                salt,
-                prepared_bytes,
-                prev_end: 0,
-                prev_last_batch: 0,
-                first_batch: 1,
-                oldest_needed: 1,
-            })?;
-            segment.file.write_at(&page, 0)?;
-            segment.file.sync()
-        };
-        write().map_err(StorageError::io("cannot begin", folder.path().join(segment::file_name(1))))?;
-    }
-    Ok(())
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl Writer {
-    /// Goes on behind `last` in a new segment of at least `first_bytes`: nothing is ever written behind a tear, and the
-    /// header of the new segment says where the last one ends.
-    pub(crate) fn start(setup: Setup, last: &LastSegment, first_bytes: u64) -> Result<Self, StorageError> {
-        let Setup { folder, store, shared, background, segment_bytes, outline, segments } = setup;
-        let spare = Spare::new(folder.clone(), segment_bytes, background.clone());
-        let mut writer = Self {
-            store,
-            shared,
-            background,
-            spare,
-            outline,
-            segments: Arc::new(Mutex::new(segments)),
-            segment: last.segment.clone(),
-            is_fresh: false,
-            end: last.bytes.len() as u64,
-            buffer: Vec::new(),
-            next_batch: last.next_batch,
-            durable_batch: last.last_batch,
-            prev_checksum: 0,
-            unsynced: None,
-            wants_mark: false,
-            has_compacted: false,
-            group_began_in: last.segment.header.seq,
-            removable: None,
-            folder,
-        };
-        let seq = last.segment.header.seq + 1;
-        if let Some(file) = segment::prepare(&*writer.folder, seq, first_bytes, || false)? {
-            writer.move_on(file, last.last_batch)?;
-        }
-        writer.flush()?;
-        writer.sync()?;
-        Ok(writer)
-    }
-
-    /// Writes a group of batches: one write and one sync, unless the group goes beyond the segment. Returns up to where
-    /// everything is durable, if there is news.
-    pub(crate) fn write(&mut self, group: &[(WriteSeq, Batch)]) -> Result<Option<WriteSeq>, StorageError> {
-        let mut placed = Vec::with_capacity(group.len());
-        for (_, batch) in group.iter().filter(|(_, batch)| !batch.is_empty()) {
-            placed.push((self.stage(batch.ops())?, self.segment.clone(), batch));
+    /// Writes a group of batches: one write and one sync, unless the group goes beyond the segment. Stops early if the
+    /// disk is full; what was not taken can be handed in again.
+    pub(crate) fn write(&mut self, group: &[(WriteSeq, Batch)]) -> Result<Written, StorageError> {
+        self.placed.clear();
+        let mut taken = 0;
+        for (_, batch) in group {
+            if !batch.is_empty() {
+                let Some(body_at) = self.stage(batch.ops())? else { break };
+                self.placed.push((body_at, self.segment.clone()));
+            }
+            taken += 1;
         }
         self.flush()?;
+        let group = &group[..taken];
         let last = group.last().map(|(seq, _)| *seq);
         let durable = if group.iter().any(|(_, batch)| !batch.is_lazy()) {
             self.sync()?;
             last
-        } else if placed.is_empty() && self.unsynced.is_none() {
+        } else if self.placed.is_empty() && self.unsynced.is_none() {
             last
         } else {
-            self.unsynced = last;
+            self.unsynced = last.or(self.unsynced);
             None
         };
+        self.index(group);
+        self.group_began_in = self.segment.header.seq;
+        Ok(Written { durable, taken })
+    }
+
+    /// Shows readers what was written.
+    fn index(&mut self, group: &[(WriteSeq, Batch)]) {
         let mut extents = self.shared.extents();
-        for (body_at, segment, batch) in placed {
+        let batches = group.iter().filter(|(_, batch)| !batch.is_empty());
+        for ((_, batch), (body_at, segment)) in batches.zip(self.placed.drain(..)) {
             let mut offset = body_at;
             for op in batch.ops() {
-                let bytes = crate::operation::encoded_len(op) as u64;
+                let bytes = operation::encoded_len(op) as u64;
                 extents.replay(op, &segment, offset, bytes);
                 self.has_compacted |= matches!(op, Op::Compact { .. });
                 offset += bytes;
             }
         }
-        self.group_began_in = self.segment.header.seq;
-        Ok(durable)
     }
 
-    /// Encodes a batch, and moves on to the next segment before it if it does not fit. Returns where its body begins.
-    fn stage(&mut self, ops: &[Op]) -> Result<u64, StorageError> {
+    /// Encodes a batch. Returns where its body begins; `None` if there is no room for it.
+    fn stage(&mut self, ops: &[Op]) -> Result<Option<u64>, StorageError> {
         let bytes = batch::encoded_len(ops) as u64;
-        // A batch larger than a segment makes its segment longer; so does one that finds no spare ready.
-        if !self.is_fresh && self.end + bytes > self.segment.header.prepared_bytes {
-            let next = self.segment.header.seq + 1;
-            if let Some(file) = self.spare.take(next)? {
-                self.flush()?;
-                self.sync()?;
-                self.move_on(file, self.next_batch - 1)?;
-            }
+        let holds_entries = ops.iter().any(|op| matches!(op, Op::Put(_)));
+        let kept = if holds_entries { KEPT_BYTES.min(self.segment_bytes / 8) } else { 0 };
+        if !self.make_room(bytes + kept)? {
+            return Ok(None);
         }
         for op in ops {
             self.outline.replay(op);
         }
         self.is_fresh = false;
-        Ok(self.encode(ops, 0))
+        Ok(Some(self.encode(ops, 0)))
+    }
+
+    /// Makes room for that many bytes: here, in the next segment if that is ready, or by making this one longer. `false`
+    /// if the disk is full.
+    fn make_room(&mut self, bytes: u64) -> Result<bool, StorageError> {
+        if self.fits(bytes) {
+            return Ok(true);
+        }
+        if !self.is_fresh
+            && let Some(file) = self.spare.take()?
+        {
+            self.flush()?;
+            self.sync()?;
+            self.move_on(file, self.next_batch - 1)?;
+        }
+        Ok(self.fits(bytes) || self.extend(bytes)?)
+    }
+
+    const fn fits(&self, bytes: u64) -> bool {
+        self.end + bytes + MARK_BYTES <= self.capacity
+    }
+
+    /// Makes the segment longer, durably, and says so where it ended before: whoever finds it shorter knows that it was
+    /// cut. `false` if the disk is full.
+    fn extend(&mut self, bytes: u64) -> Result<bool, StorageError> {
+        self.flush()?;
+        let (file, path) = (&self.segment.file, &self.segment.path);
+        let wanted = self.end + bytes + 2 * MARK_BYTES;
+        let step = EXTENSION_BYTES.min(self.segment_bytes);
+        let capacity = wanted.max(self.capacity + step).next_multiple_of(PAGE_BYTES);
+        let zeros = vec![0; EXTENSION_BYTES.min(capacity - self.capacity) as usize];
+        let mut filled = self.capacity;
+        while filled < capacity {
+            let bytes = (zeros.len() as u64).min(capacity - filled);
+            match file.write_at(&zeros[..bytes as usize], filled) {
+                Err(error) if is_full(&error) => {
+                    // Nothing that matters was written. If this fails the file is longer than it needs to be.
+                    drop(file.set_size(self.capacity));
+                    self.shared.set_room(false);
+                    return Ok(false);
+                }
+                written => written.map_err(StorageError::io("cannot extend", path))?,
+            }
+            filled += bytes;
+        }
+        file.sync().map_err(StorageError::io("cannot sync", path))?;
+        self.capacity = capacity;
+        self.encode(&[], 0);
+        Ok(true)
     }
 
     fn encode(&mut self, ops: &[Op], padding: usize) -> u64 {
+        let needed = self.segment.header.seq - self.oldest_claimed;
         let place = Place {
             salt: self.segment.header.salt,
             offset: self.end,
             seq: self.next_batch,
             durable_seq: self.durable_batch,
             prev_checksum: self.prev_checksum,
+            file_pages: u32::try_from(self.capacity / PAGE_BYTES).unwrap_or(u32::MAX),
+            reach: u32::try_from(needed + 1).unwrap_or(0),
         };
         let before = self.buffer.len();
         self.prev_checksum = batch::encode(ops, padding, place, &mut self.buffer);
         let body_at = self.end + batch::HEADER_BYTES as u64;
         self.end += (self.buffer.len() - before) as u64;
         self.next_batch += 1;
+        assert!(self.end <= self.capacity, "what is written lies within what is durably there");
         body_at
-    }
-
-    /// Begins the next segment with what must survive the removal of older ones. Everything before it is synced.
-    fn move_on(&mut self, file: Arc<dyn File>, prev_last_batch: u64) -> Result<(), StorageError> {
-        let oldest_needed = self.oldest_needed();
-        let seq = self.segment.header.seq + 1;
-        let (segment, page) = begin(&*self.folder, file, |salt, prepared_bytes| SegmentHeader {
-            store: self.store,
-            seq,
-            salt,
-            prepared_bytes,
-            prev_end: self.end,
-            prev_last_batch,
-            first_batch: self.next_batch,
-            oldest_needed,
-        })
-        .map_err(StorageError::io("cannot begin a segment in", self.folder.path()))?;
-        self.prev_checksum = segment.checksum;
-        self.segment = segment;
-        self.end = segment::HEADER_BYTES;
-        self.buffer = page;
-        let head = head(&self.outline);
-        if !head.is_empty() {
-            self.encode(&head, 0);
-        }
-        self.is_fresh = true;
-        self.removable = Some(oldest_needed);
-        lock(&self.segments).push_back(seq);
-        self.spare.request(seq + 1);
-        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), StorageError> {
@@ -248,95 +229,49 @@ impl Writer {
         self.durable_batch = self.next_batch - 1;
         self.unsynced = None;
         self.wants_mark = true;
-        if let Some(oldest_needed) = self.removable.take() {
-            self.remove_before(oldest_needed);
-        }
+        self.after_sync();
         Ok(())
     }
 
     /// Whether [`mark`](Self::mark) has something to say.
-    pub(crate) fn wants_mark(&self) -> bool {
+    pub(crate) const fn wants_mark(&self) -> bool {
         self.wants_mark
     }
 
     /// Writes down, without a sync, that everything up to here is durable. Until then damage to the last group could
-    /// not be told from a tear. The mark is two empty batches in different sectors, so that whatever damages the end of
-    /// the log spares one of them.
-    pub(crate) fn mark(&mut self) -> Result<(), StorageError> {
-        let filled = self.end + batch::HEADER_BYTES as u64;
-        self.encode(&[], (filled.next_multiple_of(SECTOR_BYTES) - filled) as usize);
-        self.encode(&[], 0);
+    /// not be told from a tear. The mark is two empty batches in different blocks, so that whatever damages the end of
+    /// the log spares one of them. On a full disk it may be missing.
+    pub(crate) fn mark(&mut self, block_bytes: u64) -> Result<(), StorageError> {
         self.wants_mark = false;
+        if self.make_room(block_bytes + 2 * MARK_BYTES)? {
+            let filled = self.end + MARK_BYTES;
+            self.encode(&[], (filled.next_multiple_of(block_bytes) - filled) as usize);
+            self.encode(&[], 0);
+        }
         self.flush()
     }
 
-    /// Ends cleanly: syncs what was written lazily, and marks the end. Returns as [`write`](Self::write) does.
+    /// Ends cleanly: syncs what was written lazily, and marks the end. Returns up to where everything is durable, if
+    /// there is news.
     pub(crate) fn close(&mut self) -> Result<Option<WriteSeq>, StorageError> {
         let durable = self.unsynced;
         if durable.is_some() {
             self.sync()?;
         }
         if self.wants_mark {
-            self.mark()?;
+            self.mark(PAGE_BYTES)?;
         }
         self.sync()?;
         Ok(durable)
     }
 
-    /// The oldest segment in which an entry counts, or may: the index does not know of the group being written yet.
-    fn oldest_needed(&self) -> u64 {
-        let oldest = self.shared.extents().oldest_segment();
-        oldest.map_or(self.group_began_in, |oldest| oldest.min(self.group_began_in))
+    /// Whether the disk had no room for the next segment.
+    pub(crate) fn is_full(&self) -> bool {
+        self.spare.is_full()
     }
 
-    /// Moves on to the next segment, if one is ready, after a compaction that has freed more segments than that costs.
-    /// Segments are removed when a new one begins: its header says which, so that a missing one is noticed.
-    pub(crate) fn free_compacted(&mut self) -> Result<(), StorageError> {
-        if !std::mem::take(&mut self.has_compacted) {
-            return Ok(());
-        }
-        let oldest = lock(&self.segments).front().copied().unwrap_or_default();
-        if self.oldest_needed().saturating_sub(oldest) >= FREED_SEGMENTS_MIN
-            && let Some(file) = self.spare.take(self.segment.header.seq + 1)?
-        {
-            self.sync()?;
-            self.move_on(file, self.next_batch - 1)?;
-            self.flush()?;
-            self.sync()?;
-        }
-        Ok(())
+    /// Tries once more to prepare the next segment, after a full disk.
+    pub(crate) fn request_room(&self) {
+        self.spare.request(self.segment.header.seq + 1);
     }
-
-    /// Removes the segments before that one, strictly oldest first: a younger one may hold the truncation or the
-    /// overwriting that keeps an older one's entries from coming back. Off the log's thread.
-    fn remove_before(&self, oldest_needed: u64) {
-        let (folder, segments) = (self.folder.clone(), self.segments.clone());
-        self.background.post(move || {
-            let front = || lock(&segments).front().copied().filter(|seq| *seq < oldest_needed);
-            while let Some(seq) = front() {
-                // Each removal is durable before the next, so that no crash brings back an older one without it.
-                match folder.remove(&segment::file_name(seq)).and_then(|()| folder.sync()) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        tracing::warn!(%error, segment = seq, "cannot remove a compacted segment; trying again later");
-                        return;
-                    }
-                    _ => lock(&segments).pop_front(),
-                };
-            }
-        });
-    }
-}
-
-/// What each segment repeats, so that older ones can go.
-fn head(outline: &Outline) -> Vec<Op> {
-    let mut ops = Vec::new();
-    ops.extend(outline.hard_state.clone().map(Op::HardState));
-    ops.extend(outline.snapshot.clone().map(Op::SnapshotMark));
-    if outline.compacted.0 > 0 {
-        ops.push(Op::Compact { upto: outline.compacted, generation: outline.compacted_generation });
-    }
-    if outline.watermark.0 > 0 {
-        ops.push(Op::Watermark(outline.watermark));
-    }
-    ops
 }

@@ -12,11 +12,14 @@ pub(super) struct Contents {
     pub(super) durable: Vec<u8>,
     /// The versions of each sector written since the last sync.
     pub(super) unsynced: BTreeMap<usize, Vec<Vec<u8>>>,
+    /// How much was ever written.
+    pub(super) written: u64,
 }
 
 impl Contents {
     pub(super) fn write(&mut self, bytes: &[u8], offset: usize) {
         let end = offset + bytes.len();
+        self.written += bytes.len() as u64;
         if self.now.len() < end {
             self.now.resize(end, 0);
         }

@@ -60,11 +60,11 @@ fn batch(offset: u64, seq: u64, durable_seq: u64, prev: u32, operations: &[Vec<u
     bytes.put_u32_le(body.len() as u32);
     bytes.put_u32_le(operations.len() as u32);
     bytes.put_u32_le(crc32c(&headers.concat()));
-    bytes.put_u32_le(0);
+    bytes.put_u32_le(8192 / 4096);
     bytes.put_u64_le(seq);
     bytes.put_u64_le(durable_seq);
     bytes.put_u32_le(prev);
-    bytes.put_u32_le(0);
+    bytes.put_u32_le(1);
     let copy = bytes.clone();
     let checksum = put_crc(&mut bytes, 4, &[&SALT.to_le_bytes(), &offset.to_le_bytes(), &copy[8..48]]);
     bytes.put_slice(&body);
@@ -73,8 +73,8 @@ fn batch(offset: u64, seq: u64, durable_seq: u64, prev: u32, operations: &[Vec<u
 
 fn segment_file() -> Vec<u8> {
     let mut header = b"QRMWAL\r\n".to_vec();
-    header.put_u16_le(1);
-    header.put_u16_le(1);
+    header.put_u16_le(2);
+    header.put_u16_le(2);
     header.put_u32_le(0);
     header.put_u128_le(STORE);
     for number in [1, SALT, 8192, 0, 0, 1, 1] {

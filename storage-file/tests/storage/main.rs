@@ -5,9 +5,12 @@
 mod crashes;
 mod damage;
 mod durability;
+mod faults;
 mod golden;
 mod harness;
 mod layout;
+mod matrix;
 mod refusals;
 mod removal;
+mod review;
 mod snapshots;
