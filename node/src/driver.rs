@@ -184,6 +184,8 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 }
             }
         }
+        // Whoever waits in `poll_durable` is woken when this changes.
+        self.replica.set_room(self.log.has_room());
         took
     }
 

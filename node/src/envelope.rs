@@ -31,6 +31,7 @@ pub(crate) enum Envelope<M> {
 pub(crate) enum ForwardRefusal {
     NotLeader = 1,
     ClockAhead = 2,
+    StorageFull = 3,
 }
 
 impl<M: Message> Envelope<M> {
@@ -105,6 +106,7 @@ impl<M: Message> Envelope<M> {
                 reason: match from.try_get_u8()? {
                     1 => ForwardRefusal::NotLeader,
                     2 => ForwardRefusal::ClockAhead,
+                    3 => ForwardRefusal::StorageFull,
                     _ => return Err(MessageError("unknown reason")),
                 },
             },

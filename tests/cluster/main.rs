@@ -12,6 +12,7 @@ mod machines;
 mod ports;
 mod reads;
 mod restarts;
+mod room;
 mod sessions;
 mod writes;
 
@@ -56,6 +57,10 @@ use needs;
 macro_rules! all_chapters {
     ($name:ident, $engine:ty) => {
         mount! { $name, $engine:
+            room {
+                a_full_disk_refuses_requests_and_takes_them_again_once_there_is_room,
+                a_full_disk_of_one_member_leaves_the_others_at_work,
+            }
             writes {
                 every_node_takes_writes,
                 writes_of_one_handle_keep_their_order,

@@ -95,3 +95,25 @@ fn a_hanging_state_machine_costs_no_memory_beyond_the_budgets() {
     assert_eq!(pair.leader.applied_index(), Index(0));
     assert!(pair.now > Time::ZERO);
 }
+
+/// A full disk is told before it fails: what is not in the log yet did not happen, wherever it was proposed.
+#[test]
+fn a_leader_whose_disk_is_full_refuses_its_own_and_others_proposals_until_there_is_room() {
+    let mut pair = Pair::elected();
+    pair.leader.propose(pair.now, Bytes::from_static(b"before"), 1);
+    pair.run(8);
+    let before = pair.leader.standing().last;
+    pair.leader.set_room(false);
+    pair.leader.propose(pair.now, Bytes::from_static(b"here"), 2);
+    pair.follower.propose(pair.now, Bytes::from_static(b"there"), 3);
+    pair.run(8);
+    assert_eq!(pair.failed, [(2, Error::StorageFull), (3, Error::StorageFull)]);
+    assert!(!Error::StorageFull.may_have_happened());
+    assert_eq!(pair.leader.standing().last, before, "nothing new is in the log");
+    assert!(pair.leader.stopped().is_none());
+    pair.leader.set_room(true);
+    pair.follower.propose(pair.now, Bytes::from_static(b"after"), 4);
+    pair.run(8);
+    assert_eq!((pair.failed.len(), pair.leader.standing().last), (2, before.next()));
+    assert!(pair.leader.notes().iter().any(|note| note.contains("has room again")));
+}

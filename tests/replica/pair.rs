@@ -43,6 +43,8 @@ pub(crate) struct Pair {
     /// Reads whose turn came, on either.
     pub(crate) reads: Vec<u32>,
     pub(crate) failed_reads: Vec<(u32, Error)>,
+    /// Proposals that ended without an answer, on either.
+    pub(crate) failed: Vec<(u32, Error)>,
     /// What the leader's state machine was given. It does nothing until told.
     pub(crate) applying: Vec<ApplyWork<u32>>,
     /// Proposals forwarded so far.
@@ -65,6 +67,7 @@ impl Pair {
             deaf: false,
             reads: Vec::new(),
             failed_reads: Vec::new(),
+            failed: Vec::new(),
             applying: Vec::new(),
             forwards: 0,
             holding: None,
@@ -128,6 +131,7 @@ impl Pair {
             self.reads.append(&mut out.reads);
             self.failed_reads.append(&mut out.failed_reads);
             self.applying.append(&mut out.apply);
+            self.failed.append(&mut out.failed);
             self.carry(NodeId(1), out.frames);
             let Some((seq, _)) = out.write else { return };
             self.leader.durable(self.now, seq);
@@ -139,6 +143,7 @@ impl Pair {
             self.follower.advance(now, LogTime::ZERO);
             let mut out = std::mem::take(self.follower.outputs());
             self.reads.append(&mut out.reads);
+            self.failed.append(&mut out.failed);
             self.carry(NodeId(2), out.frames);
             let Some((seq, batch)) = out.write else { return };
             batch.ops().iter().for_each(|op| self.follower_disk.replay(op));

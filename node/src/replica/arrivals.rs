@@ -100,6 +100,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             if ahead > self.options.clock_ahead_max {
                 return self.refuse_forwarded(proposal, ForwardRefusal::ClockAhead);
             }
+            if self.room.is_full() {
+                return self.refuse_forwarded(proposal, ForwardRefusal::StorageFull);
+            }
             self.step(now, Event::Propose(entry));
         } else if self.led.is_some_and(|first| first <= generation) && generation.node == self.identity.node {
             self.refuse_forwarded(proposal, ForwardRefusal::NotLeader);
@@ -111,6 +114,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             ForwardRefusal::NotLeader => {
                 self.proposals.not_taken(sequence, &mut self.out.failed);
                 self.pause_forwarding(now);
+            }
+            ForwardRefusal::StorageFull => {
+                self.proposals.refuse(sequence, &Error::StorageFull, &mut self.out.failed);
             }
             ForwardRefusal::ClockAhead => {
                 let ahead = self.options.clock_ahead_max.as_millis();

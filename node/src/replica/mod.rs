@@ -13,6 +13,7 @@ mod outputs;
 mod proposals;
 mod reads;
 mod recovery;
+mod room;
 mod shipping;
 mod transfers;
 mod waiting_list;
@@ -31,6 +32,7 @@ use self::feeding::Feeding;
 pub(crate) use self::proposals::NODE_STOPPED;
 use self::proposals::Proposals;
 use self::reads::Reads;
+use self::room::Room;
 use self::shipping::Shipping;
 use self::transfers::Transfers;
 use crate::cache::Cache;
@@ -52,6 +54,7 @@ pub struct Replica<E: Engine, P, R> {
     commit: Index,
     cache: Cache,
     writes: Durability<E::Message>,
+    room: Room,
     shipping: Shipping,
     feeding: Feeding,
     proposals: Proposals<P>,
@@ -174,6 +177,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if self.forward_not_before <= now {
             self.forward_not_before = Time::ZERO;
         }
+        self.give_way(now);
         self.propose_queued(now, wall);
         self.begin_reads(now);
         self.retry_transfers(now);
@@ -202,6 +206,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             .min(self.proposals.next_expiry())
             .min(self.reads.next_deadline())
             .min(self.transfers.next_deadline())
+            .min(self.next_offer())
             .min(paused)
     }
 

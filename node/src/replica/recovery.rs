@@ -11,6 +11,7 @@ use super::feeding::Feeding;
 use super::outputs::Outputs;
 use super::proposals::Proposals;
 use super::reads::Reads;
+use super::room::Room;
 use super::shipping::Shipping;
 use super::transfers::Transfers;
 use super::{ForwardedBy, Replica};
@@ -70,6 +71,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             commit: engine.standing().commit,
             cache: Cache::new(options.cache_bytes_max),
             writes: Durability::new(),
+            room: Room::new(),
             shipping: Shipping::default(),
             feeding: Feeding::new(options.compaction, options.apply_bytes_max, restored),
             proposals: Proposals::new(identity.clone(), options.request_deadline, options.entry_bytes_max),
