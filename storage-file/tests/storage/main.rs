@@ -6,6 +6,7 @@ mod crashes;
 mod damage;
 mod durability;
 mod faults;
+mod full;
 mod golden;
 mod harness;
 mod layout;
