@@ -94,7 +94,7 @@ pub use paxos::{Paxos, single::Options as PaxosOptions};
 #[cfg(feature = "raft")]
 pub use raft::{Options as RaftOptions, Raft};
 #[cfg(feature = "file")]
-pub use storage_file::{FileLog, FileLogOptions, FileSnapshots};
+pub use storage_file::{Confirmed, FileLog, FileLogOptions, FileSnapshots};
 #[cfg(feature = "tls")]
 pub use transport_tcp::Tls;
 #[cfg(feature = "tcp")]

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use consensus_api::{Identity, Recovered, StorageError, StoreId};
+use consensus_api::{Identity, Recovered, StorageError};
 
+use crate::belief::{self, Believed};
 use crate::disk::Folder;
-use crate::identity;
 use crate::log::FileLogOptions;
-use crate::recovery::{self, LastSegment, Recovery};
-use crate::segment::{self, REMEDY, Segment, UNFINISHED};
+use crate::place;
+use crate::recovery::{LastSegment, Recovery};
+use crate::segment::{self, UNFINISHED};
 use crate::shared::Shared;
 use crate::snapshots;
 use crate::worker::Worker;
-use crate::writer::{self, Setup, Writer};
+use crate::writer::{Setup, Writer};
 
 /// The first segment of each start is this long, so that a start does not wait for a whole one to be filled.
 const FIRST_BYTES: u64 = 1 << 20;
@@ -25,11 +26,15 @@ pub(crate) fn attach(
     shared: &Arc<Shared>,
     background: &Worker,
 ) -> Result<(Writer, Recovered), StorageError> {
-    let store = store(&**folder, identity)?;
-    let Recovery { outline, extents, segments, spares, last, notes } = recovery::recover(&**folder, store)?;
+    let Believed { store, place, recovery } = belief::believe(&**folder, identity, options.confirmed)?;
+    let Recovery { outline, extents, segments, spares, last, notes } = recovery;
     settle(&**folder, &last)?;
     remove_leftovers(&**folder, &spares)?;
     snapshots::remove_leftovers(&**folder)?;
+    snapshots::remember_identity(&**folder, identity, store)?;
+    if let Some(place) = place {
+        place::settle(&**folder, place, store)?;
+    }
     *shared.extents() = extents;
     let recovered = Recovered { store, outline: outline.clone(), notes };
     let setup = Setup {
@@ -43,32 +48,6 @@ pub(crate) fn attach(
     };
     let writer = Writer::start(setup, &last, options.segment_bytes.min(FIRST_BYTES))?;
     Ok((writer, recovered))
-}
-
-/// Whose log this is, checked; of a new one, drawn and written.
-fn store(folder: &dyn Folder, identity: &Identity) -> Result<StoreId, StorageError> {
-    let names = folder.list().map_err(StorageError::io("cannot list", folder.path()))?;
-    if names.iter().any(|name| name == identity::FILE) {
-        return identity::check(folder, identity);
-    }
-    // The identity is written last. Without one there is at most what a creation left behind that did not get there.
-    let segments = recovery::list(folder)?;
-    if segments.iter().any(|seq| *seq != 1) || (segments == [1] && holds_batches(folder)?) {
-        let file = folder.path().join(identity::FILE);
-        let problem = format!("it is missing, though there are segments; {REMEDY}");
-        return Err(StorageError::Corrupt { file, offset: 0, problem });
-    }
-    remove_leftovers(folder, &segments)?;
-    let random = folder.random().map_err(StorageError::io("cannot draw an id for", folder.path()))?;
-    let store = StoreId(random.max(1));
-    writer::create_first(folder, store)?;
-    identity::create(folder, identity, store)?;
-    Ok(store)
-}
-
-fn holds_batches(folder: &dyn Folder) -> Result<bool, StorageError> {
-    let Some(segment) = Segment::open(folder, 1)? else { return Ok(false) };
-    Ok(segment.read_all()?.len() as u64 > segment::HEADER_BYTES)
 }
 
 /// Makes durable what was read, before anything is concluded from it: a process that was killed leaves bytes behind
@@ -85,7 +64,7 @@ fn settle(folder: &dyn Folder, last: &LastSegment) -> Result<(), StorageError> {
 }
 
 /// Removes spares, and files that were never finished.
-fn remove_leftovers(folder: &dyn Folder, spares: &[u64]) -> Result<(), StorageError> {
+pub(crate) fn remove_leftovers(folder: &dyn Folder, spares: &[u64]) -> Result<(), StorageError> {
     let remove = || {
         for name in folder.list()?.into_iter().filter(|name| name.ends_with(UNFINISHED)) {
             folder.remove(&name)?;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +36,9 @@ pub trait Folder: Send + Sync + 'static {
 
     /// Locks a file against other processes, creating it if need be. `None` if another holds it. Dropping unlocks.
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Lock>>>;
+
+    /// The number that the file system gave to a file, and that a copy of it does not have. `None` if it gives none.
+    fn file_number(&self, name: &str) -> io::Result<Option<u64>>;
 
     /// A random number.
     fn random(&self) -> io::Result<u128>;
@@ -136,6 +139,10 @@ impl Folder for RealFolder {
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn file_number(&self, name: &str) -> io::Result<Option<u64>> {
+        Ok(Some(fs::metadata(self.path.join(name))?.ino()))
     }
 
     fn random(&self) -> io::Result<u128> {

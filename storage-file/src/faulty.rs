@@ -164,6 +164,10 @@ impl Folder for FaultyFolder {
         self.inner.lock(name)
     }
 
+    fn file_number(&self, name: &str) -> io::Result<Option<u64>> {
+        self.inner.file_number(name)
+    }
+
     fn random(&self) -> io::Result<u128> {
         self.inner.random()
     }

@@ -1,5 +1,7 @@
 //! `IDENTITY`: whose log this is. Written once, when the log is created, and never changed.
 
+use std::io;
+
 use bytes::{Buf, BufMut};
 use consensus_api::{Identity, StorageError, StoreId};
 
@@ -85,6 +87,22 @@ pub(crate) fn check(folder: &dyn Folder, identity: &Identity) -> Result<StoreId,
         }
     }
     Ok(found.store)
+}
+
+/// The store's id, whoever it belongs to. `None` if there is no such file, or a damaged one.
+pub(crate) fn store_of(folder: &dyn Folder) -> Result<Option<StoreId>, StorageError> {
+    let read = || {
+        let file = folder.open(FILE)?;
+        let mut bytes = vec![0; file.size()?.min(FILE_BYTES_MAX) as usize];
+        file.read_at(&mut bytes, 0).map(|()| bytes)
+    };
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => {
+            let bytes = read.map_err(StorageError::io("cannot read", folder.path().join(FILE)))?;
+            Ok(decode(&bytes).and_then(|(_, found)| found).map(|found| found.store))
+        }
+    }
 }
 
 struct Found {

@@ -26,6 +26,7 @@
 //! ```text
 //! LOCK                      keeps a second process out
 //! IDENTITY                  cluster, node, engine, store id, format version; written once
+//! PLACE                     tells a copied folder from the original
 //! 0000000000000001.wal      segments, oldest first: batches of changes, each under checksums
 //! 0000000000000002.wal      the last one is written; one more may stand ready, full of zeros
 //! snapshots/….snap           the newest snapshot
@@ -57,6 +58,8 @@
 //! nothing on disk is changed. What remains is damage to the very last group before a power failure, within the 20 ms
 //! before it is marked: it is taken for a tear.
 //!
+//! What each refusal means, and what to do, is told in `docs/storage-refusals.md`. [`Confirmed`] is how to say it.
+//!
 //! After every start the log goes on in a new segment whose header says where the one before ends. Nothing is ever
 //! written behind a tear.
 //!
@@ -64,9 +67,12 @@
 //!
 //! After an error of a write or a sync nobody knows what is on disk, and a second sync may report success for data that
 //! is gone. So the log is *poisoned*: the error is reported once, then everything fails as
-//! [`Poisoned`](consensus_api::StorageError::Poisoned) until the log is opened again. A full disk
-//! ([`Full`](consensus_api::StorageError::Full)) is treated the same way. Opening writes the end of the log once more,
-//! and syncs it, before it believes a word of it.
+//! [`Poisoned`](consensus_api::StorageError::Poisoned) until the log is opened again. Opening writes the end of the log
+//! once more, and syncs it, before it believes a word of it.
+//!
+//! A **full disk** is no failure, because nothing is written before its place is there. As soon as there is no room for
+//! the segment after next, [`has_room`](consensus_api::LogStorage::has_room) says so; what is submitted all the same
+//! waits, in order. A compaction needs no new file, and the files it frees are used again.
 //!
 //! # Assumptions
 //!
@@ -75,12 +81,15 @@
 //!
 //! # Where things are
 //!
-//! `disk` is the file layer and [`simulated`] one that loses what was not synced. `operation`, `batch`, `segment`,
+//! `disk` is the file layer, [`simulated`] one that loses what was not synced, and [`faulty`] one that fails as it is
+//! told. `belief` decides what is believed, with `place` and `aside`. `operation`, `batch`, `segment`,
 //! `identity` and `snapshot_file` are the byte forms. `writer` and `spare` write; `scan`, `recovery` and `attach` open;
 //! `extents` and `reader` read; `log` and `snapshots` are what others see.
 
+mod aside;
 mod attach;
 mod batch;
+mod belief;
 pub mod disk;
 mod extents;
 #[doc(hidden)]
@@ -88,6 +97,7 @@ pub mod faulty;
 mod identity;
 mod log;
 mod operation;
+mod place;
 mod reader;
 mod recovery;
 mod scan;
@@ -101,6 +111,7 @@ mod spare;
 mod worker;
 mod writer;
 
+pub use belief::Confirmed;
 pub use log::{FileLog, FileLogOptions};
 pub use reader::FileReader;
 pub use snapshots::FileSnapshots;

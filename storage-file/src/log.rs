@@ -12,6 +12,7 @@ use std::time::Duration;
 use consensus_api::{Batch, Identity, LogStorage, Recovered, SnapshotStorage, StorageError, WriteSeq};
 
 use crate::attach;
+use crate::belief::Confirmed;
 use crate::disk::{Folder, Lock, RealFolder};
 use crate::reader::FileReader;
 use crate::segment;
@@ -40,11 +41,13 @@ pub struct FileLogOptions {
     /// Do all file work in the thread that polls: for a simulator, which must see the same operations in the same order
     /// each time. Off by default.
     pub inline: bool,
+    /// What you vouch for after a log was refused. Nothing by default.
+    pub confirmed: Confirmed,
 }
 
 impl Default for FileLogOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, inline: false }
+        Self { segment_bytes: 64 << 20, inline: false, confirmed: Confirmed::Nothing }
     }
 }
 

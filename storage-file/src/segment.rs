@@ -189,8 +189,8 @@ fn damaged(file: PathBuf, problem: &str) -> StorageError {
 }
 
 /// What an operator can do about damage.
-pub(crate) const REMEDY: &str = "restore this folder from a copy taken while the node was stopped, or remove the node \
-                                 from its cluster and add it again with an empty folder";
+pub(crate) const REMEDY: &str = "remove the node from its cluster, add it again, and open the folder with \
+                                 `Confirmed::Readmitted`; docs/storage-refusals.md says why, and what else there is";
 
 /// What the name of a file in the making ends with. It is renamed once it is whole; a start removes what is left of others.
 pub(crate) const UNFINISHED: &str = ".new";
@@ -204,6 +204,16 @@ pub(crate) fn file_name(seq: u64) -> String {
 pub(crate) fn seq_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".wal").filter(|digits| digits.len() == 16)?;
     u64::from_str_radix(digits, 16).ok()
+}
+
+/// How long a segment with these bytes was at most, as its header and its batches say.
+pub(crate) fn stated_bytes(bytes: &[u8]) -> u64 {
+    let header = bytes.get(..HEADER_BYTES as usize).and_then(|page| SegmentHeader::decode(page).ok());
+    let Some((header, _)) = header else { return 0 };
+    let batches = (HEADER_BYTES..bytes.len() as u64).step_by(batch::ALIGNMENT as usize);
+    let found = batches.filter_map(|at| BatchHeader::decode(&bytes[at as usize..], header.salt, at));
+    let pages = found.map(|(batch, _)| batch.file_pages).max().unwrap_or_default();
+    header.prepared_bytes.max(u64::from(pages) * batch::PAGE_BYTES)
 }
 
 /// A file that is no longer needed and waits to be filled with zeros again.

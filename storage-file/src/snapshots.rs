@@ -17,10 +17,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use consensus_api::{
-    SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, SnapshotReader, SnapshotStorage, SnapshotWriter, StorageError,
+    Identity, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, SnapshotReader, SnapshotStorage, SnapshotWriter,
+    StorageError, StoreId,
 };
 
 use crate::disk::Folder;
+use crate::identity;
 use crate::segment::UNFINISHED;
 use crate::shared::lock;
 use crate::snapshot_file::{FileInMaking, FinishedFile};
@@ -90,6 +92,34 @@ pub(crate) fn remove_leftovers(parent: &dyn Folder) -> Result<(), StorageError> 
         remove_older(&*folder)
     };
     remove().map_err(StorageError::io("cannot tidy up", folder.path()))
+}
+
+/// Repeats beside the snapshots whose log they belong to, so that the log is missed if it is removed.
+pub(crate) fn remember_identity(
+    parent: &dyn Folder,
+    identity: &Identity,
+    store: StoreId,
+) -> Result<(), StorageError> {
+    let folder = folder(parent)?;
+    if identity::store_of(&*folder)? == Some(store) {
+        return Ok(());
+    }
+    identity::create(&*folder, identity, store)
+}
+
+/// The store that the snapshots belong to.
+pub(crate) fn store_of(parent: &dyn Folder) -> Result<Option<StoreId>, StorageError> {
+    identity::store_of(&*folder(parent)?)
+}
+
+/// The log they belonged to is gone for good.
+pub(crate) fn forget_identity(parent: &dyn Folder) -> Result<(), StorageError> {
+    let folder = folder(parent)?;
+    let forget = || match folder.remove(identity::FILE) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => folder.sync(),
+    };
+    forget().map_err(StorageError::io("cannot remove", folder.path().join(identity::FILE)))
 }
 
 #[async_trait]

@@ -13,7 +13,7 @@ const SEGMENT_BYTES: u64 = 16 << 10;
 
 fn in_a_folder() -> impl FnMut() -> FileLog {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = FileLogOptions { segment_bytes: SEGMENT_BYTES, inline: false };
+    let options = FileLogOptions { segment_bytes: SEGMENT_BYTES, inline: false, ..FileLogOptions::default() };
     move || FileLog::open_with(folder.path().join("log"), options).expect("it was closed")
 }
 
@@ -35,7 +35,8 @@ fn file_log_when_the_power_fails() {
             disk.crash();
             let power_off_at = fails_at.map(|n| disk.counts().operations + n);
             disk.set_faults(Faults { power_off_at, ..Faults::default() });
-            let options = FileLogOptions { segment_bytes: SEGMENT_BYTES, inline: true };
+            let options =
+                FileLogOptions { segment_bytes: SEGMENT_BYTES, inline: true, ..FileLogOptions::default() };
             FileLog::open_in(disk.folder("/log"), options)
         }
     });

@@ -99,6 +99,12 @@ impl Folder for SimulatedFolder {
         Ok(Some(Box::new(SimulatedLock { path, life, disk: self.disk.clone() })))
     }
 
+    fn file_number(&self, name: &str) -> io::Result<Option<u64>> {
+        let state = self.disk.state();
+        state.check(self.life)?;
+        Ok(Some(state.find(&self.path.join(name)).ok_or(io::ErrorKind::NotFound)? as u64))
+    }
+
     fn random(&self) -> io::Result<u128> {
         let seed = &mut self.disk.state().random;
         Ok(u128::from(random(seed)) << 64 | u128::from(random(seed)))

@@ -57,7 +57,8 @@ fn the_threads_of_real_life_write_the_same_log() {
 #[test]
 fn an_acknowledged_group_costs_one_write_and_one_sync_however_many_batches_share_it() {
     let disk = SimulatedDisk::new(3);
-    let (mut log, _) = open(&disk, FileLogOptions { segment_bytes: 64 << 10, inline: true }).unwrap();
+    let (mut log, _) =
+        open(&disk, FileLogOptions { segment_bytes: 64 << 10, inline: true, ..INLINE }).unwrap();
     for (group, size) in [1_u64, 1, 5, 20].into_iter().enumerate() {
         let before = disk.counts();
         let seq = |number: u64| WriteSeq(group as u64 * 100 + number);

@@ -35,7 +35,7 @@ fn description(outline: &Outline, entries: &[Entry], snapshot: &[u8]) -> String 
 }
 
 fn describe(path: &Path) -> String {
-    let options = FileLogOptions { segment_bytes: 8 << 10, inline: true };
+    let options = FileLogOptions { segment_bytes: 8 << 10, inline: true, ..INLINE };
     let mut log = FileLog::open_with(path, options).unwrap();
     let recovered = log.attach(&identity()).unwrap();
     assert_eq!(recovered.notes, Vec::<String>::new());
@@ -51,7 +51,7 @@ fn describe(path: &Path) -> String {
 
 /// Two lives of a log, with all there is in the format.
 fn write(path: &Path) {
-    let options = FileLogOptions { segment_bytes: 8 << 10, inline: true };
+    let options = FileLogOptions { segment_bytes: 8 << 10, inline: true, ..INLINE };
     let mut batches = batches(77, 44);
     batches[30].push(hard_state(1234));
     for life in batches.chunks(22) {

@@ -15,7 +15,7 @@ use consensus_api::{
     StorageError, StoreId, WriteSeq,
 };
 use quorate_storage_file::simulated::SimulatedDisk;
-use quorate_storage_file::{FileLog, FileLogOptions};
+use quorate_storage_file::{Confirmed, FileLog, FileLogOptions};
 
 /// Where the log under test is.
 pub(crate) const FOLDER: &str = "/node-1";
@@ -31,9 +31,11 @@ pub(crate) fn identity() -> Identity {
 }
 
 /// Small segments, so that even short tests go through many; and one thread, so that they go the same way each time.
-pub(crate) const INLINE: FileLogOptions = FileLogOptions { segment_bytes: 8 << 10, inline: true };
+pub(crate) const INLINE: FileLogOptions =
+    FileLogOptions { segment_bytes: 8 << 10, inline: true, confirmed: Confirmed::Nothing };
 /// As [`INLINE`], with the threads of real life.
-pub(crate) const THREADED: FileLogOptions = FileLogOptions { segment_bytes: 8 << 10, inline: false };
+pub(crate) const THREADED: FileLogOptions =
+    FileLogOptions { segment_bytes: 8 << 10, inline: false, confirmed: Confirmed::Nothing };
 
 pub(crate) fn open(
     disk: &SimulatedDisk,

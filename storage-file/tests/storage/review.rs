@@ -68,7 +68,7 @@ fn a_segment_cut_anywhere_in_what_it_grew_by_is_refused() {
 #[test]
 fn a_start_writes_again_only_what_may_not_be_durable() {
     let disk = SimulatedDisk::new(4);
-    let options = FileLogOptions { segment_bytes: 1 << 20, inline: true };
+    let options = FileLogOptions { segment_bytes: 1 << 20, inline: true, ..INLINE };
     let (mut log, _) = open(&disk, options).unwrap();
     for index in 1..=100 {
         log.submit(WriteSeq(index), put([entry(index, 1, 1000)])).unwrap();
