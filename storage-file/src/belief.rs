@@ -115,7 +115,7 @@ fn store_of(folder: &dyn Folder) -> Result<Option<StoreId>, StorageError> {
 fn find(folder: &dyn Folder, identity: &Identity, confirmed: Confirmed) -> Result<Believed, StorageError> {
     let store = store(folder, identity)?;
     let place = place::check(folder, store, confirmed == Confirmed::Moved)?;
-    let recovery = recovery::recover(folder, store)?;
+    let recovery = recovery::recover(folder, store, &mut |_| ())?;
     Ok(Believed { store, place, recovery })
 }
 

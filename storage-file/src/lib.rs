@@ -79,6 +79,11 @@
 //! A sector of 512 bytes is written whole or not at all; a sync that reports success is one. Unix only, for positional
 //! reads and writes.
 //!
+//! # The tool
+//!
+//! With the feature `tool` comes `quorate-log`, which verifies, shows and exports the log of a node that does not run:
+//! `cargo run -p quorate-storage-file --features tool --bin quorate-log -- --help`.
+//!
 //! # Where things are
 //!
 //! `disk` is the file layer, [`simulated`] one that loses what was not synced, and [`faulty`] one that fails as it is
@@ -95,6 +100,8 @@ mod extents;
 #[doc(hidden)]
 pub mod faulty;
 mod identity;
+#[cfg(feature = "tool")]
+pub mod inspect;
 mod log;
 mod operation;
 mod place;

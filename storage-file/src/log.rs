@@ -130,7 +130,7 @@ impl FileLog {
 }
 
 /// The file that is locked.
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 
 impl LogStorage for FileLog {
     type Reader = FileReader;

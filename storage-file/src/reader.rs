@@ -65,7 +65,7 @@ fn read(extents: &[Extent], bytes_max: usize) -> Result<Vec<Entry>, StorageError
     Ok(entries)
 }
 
-fn read_extent(extent: &Extent) -> Result<Vec<Entry>, StorageError> {
+pub(crate) fn read_extent(extent: &Extent) -> Result<Vec<Entry>, StorageError> {
     let segment = &extent.segment;
     let mut bytes = vec![0; extent.bytes as usize];
     let read = segment.file.read_at(&mut bytes, extent.offset);

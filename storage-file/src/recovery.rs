@@ -40,8 +40,12 @@ pub(crate) struct LastSegment {
     pub(crate) next_batch: u64,
 }
 
-/// Reads the log in `folder`, which must be `store`'s. Changes nothing.
-pub(crate) fn recover(folder: &dyn Folder, store: StoreId) -> Result<Recovery, StorageError> {
+/// Reads the log in `folder`, which must be `store`'s. Changes nothing. `progress` hears of the bytes read.
+pub(crate) fn recover(
+    folder: &dyn Folder,
+    store: StoreId,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Recovery, StorageError> {
     let (segments, spares) = open_all(folder, store)?;
     let mut outline = Outline::default();
     let mut extents = Extents::default();
@@ -50,6 +54,7 @@ pub(crate) fn recover(folder: &dyn Folder, store: StoreId) -> Result<Recovery, S
     for (position, segment) in segments.iter().enumerate() {
         let next = segments.get(position + 1).map(|next| &**next);
         let bytes = segment.read_all()?;
+        progress(bytes.len() as u64);
         let mut scan = Scan::new(segment, &bytes);
         let found = replay(&mut scan, next, segment, &mut outline, &mut extents);
         if let Some(next) = next {

@@ -112,6 +112,20 @@ pub(crate) fn store_of(parent: &dyn Folder) -> Result<Option<StoreId>, StorageEr
     identity::store_of(&*folder(parent)?)
 }
 
+/// Reads all of the newest snapshot through.
+#[cfg(feature = "tool")]
+pub(crate) fn verify(parent: &dyn Folder) -> Result<(), StorageError> {
+    let folder = folder(parent)?;
+    let indices = finished(&*folder).map_err(StorageError::io("cannot list", folder.path()))?;
+    let Some(newest) = indices.last() else { return Ok(()) };
+    let file = FinishedFile::open(&*folder, &name(*newest))?;
+    let mut read = 0;
+    while read < file.len() {
+        read += file.read_at(read, usize::MAX)?.len() as u64;
+    }
+    Ok(())
+}
+
 /// The log they belonged to is gone for good.
 pub(crate) fn forget_identity(parent: &dyn Folder) -> Result<(), StorageError> {
     let folder = folder(parent)?;
