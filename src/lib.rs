@@ -60,11 +60,13 @@
 //!
 //! Features only add; none changes what another does. A named engine ([`Builder::engine`]) always counts; unnamed, the
 //! default is the least ordinary engine enabled: `paxos`, then `multi-paxos`, then `raft`. A log that another engine has
-//! written is never taken up by mistake: the node does not start, and says which engine the log belongs to.
+//! written is never taken up by mistake: the node does not start, and says which engine the log belongs to. Its data moves
+//! with [`change_engine`].
 //!
 //! * `raft` (default): the Raft engine.
 //! * `multi-paxos`: the Multi-Paxos engine. Fixed members so far.
-//! * `paxos`: single-decree Paxos, slot by slot. No leader: every member proposes for itself. Fixed members.
+//! * `paxos`: single-decree Paxos, slot by slot. No leader: every member proposes for itself. Fixed members. And the module
+//!   `registers`: a value per key, write-once or compare-and-set, without any log.
 //! * `tcp` (default): sockets between members.
 //! * `tls`: these encrypted, and members known by certificates; see `Tls`.
 //! * `file` (default): logs and snapshots in files.
@@ -82,7 +84,7 @@ pub mod local;
 pub use consensus_api::*;
 pub use node::{
     ApplyOn, Builder, CompactionPolicy, LocalNetwork, LocalTransport, MemoryLog, MemoryReader, NoStorage,
-    NoTransport, Options, ReadLevel, SessionAnswer, Status, SystemClock,
+    NoTransport, Options, ReadLevel, SessionAnswer, Status, SystemClock, change_engine,
 };
 
 #[cfg(feature = "client")]
@@ -93,6 +95,8 @@ pub use paxos::{MultiPaxos, Options as MultiPaxosOptions};
 pub use paxos::{Paxos, single::Options as PaxosOptions};
 #[cfg(feature = "raft")]
 pub use raft::{Options as RaftOptions, Raft};
+#[cfg(feature = "paxos")]
+pub use registers;
 #[cfg(feature = "file")]
 pub use storage_file::{Confirmed, FileLog, FileLogOptions, FileSnapshots};
 #[cfg(feature = "tls")]

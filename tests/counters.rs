@@ -1,4 +1,4 @@
-//! The counters of `examples/` count to 42, on the engine of the features this test was built with.
+//! The counters of `examples/` count, most of them to 42, on the engine of the features this test was built with.
 
 #![cfg(feature = "__engine")]
 
@@ -35,4 +35,10 @@ fn over_tcp_in_files_and_after_a_restart() {
 #[test]
 fn on_a_storage_of_ones_own() {
     assert_eq!(last_line("custom_storage"), "42");
+}
+
+#[cfg(all(feature = "paxos", feature = "tcp", feature = "file"))]
+#[test]
+fn in_registers_without_a_log() {
+    assert_eq!(last_line("registers"), "and then 31");
 }

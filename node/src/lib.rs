@@ -53,6 +53,7 @@ mod handle;
 mod local_network;
 mod memory_log;
 mod meter;
+mod moving;
 mod options;
 mod read_level;
 mod replica;
@@ -67,6 +68,7 @@ pub use builder::{Builder, NoStorage, NoTransport};
 pub use handle::Node;
 pub use local_network::{LocalNetwork, LocalTransport};
 pub use memory_log::{MemoryLog, MemoryReader};
+pub use moving::change_engine;
 pub use options::{ApplyOn, CompactionPolicy, Options};
 pub use read_level::ReadLevel;
 pub use replica::{

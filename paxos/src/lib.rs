@@ -2,6 +2,7 @@
 //!
 //! [`MultiPaxos`] and [`Paxos`] implement [`consensus_api::Engine`]. They have no clock, no disk, no network and no
 //! threads, and hold the shape of the log rather than its payloads: they name the ranges that are to be sent.
+//! [`register`] keeps a value per key, without any log, and is as pure.
 //!
 //! # Multi-Paxos in a page
 //!
@@ -89,7 +90,19 @@
 //! What an earlier leader left in a slot that no report mentions may still be taken up by a later leader, so Multi-Paxos
 //! never says that a proposal will *not* happen; it says that nobody can tell ([`consensus_api::Effects::give_up`]).
 //!
-//! Changes of membership and transfer of leadership are refused as unsupported in this version.
+//! Changes of membership and transfer of leadership are refused as unsupported in this version. What went wrong in other
+//! implementations, and what shows that it does not here, is in [`pitfalls`].
+//!
+//! # On networks that carry only some links
+//!
+//! The three cases of Omni-Paxos (Ng, Haridi, Carbone 2023), on three members and five, in virtual time and on one seed each
+//! (`partitions` in the tests of either engine; election timeout 1 to 2 s):
+//!
+//! | | [`MultiPaxos`] | [`Paxos`] |
+//! |---|---|---|
+//! | quorum loss: all reach one hub only | of three the leader stays; of five the hub leads, within one timeout | who reaches a quorum writes at once |
+//! | constrained: so, and the hub lacks the newest entries | a member of the quorum leads within one timeout, and learns | the hub writes at once, and learns |
+//! | chained: each reaches its neighbours only | of three the leader stays; of five one of the middle leads, within one timeout; then it stays | who reaches a quorum writes within ten heartbeats |
 //!
 //! # Where things are
 //!
@@ -99,6 +112,7 @@
 //! | `log`, `quorum`, `start` | what both engines keep, count and start from |
 //! | `single::acceptor`, `proposer`, `learner` | the leaderless log, role by role |
 //! | `single::reads`, `supply`, `snapshot`, `messages`, `timers`, `invariants` | what their names say |
+//! | `register` | registers: state, acceptor and its journal, proposer |
 //! | `multi` | state, dispatch of events |
 //! | `multi::start` | start from log and snapshot |
 //! | `multi::election` | timeouts, agreement, ballots |
@@ -113,7 +127,9 @@ mod acceptor;
 mod dice;
 mod log;
 mod multi;
+pub mod pitfalls;
 mod quorum;
+pub mod register;
 pub mod single;
 mod start;
 

@@ -77,7 +77,7 @@ pub(crate) fn check(folder: &dyn Folder, identity: &Identity) -> Result<StoreId,
             "engine",
             found.engine,
             identity.engine.to_string(),
-            "start with that engine, or choose an empty folder; a log is not converted from one engine to another",
+            "name that engine with `.engine::<E>()` or enable its feature alone; its data moves to another with `change_engine`",
         ),
     ];
     for (field, found, expected, remedy) in fields {

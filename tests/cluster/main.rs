@@ -8,6 +8,8 @@ mod engines;
 mod faults;
 mod ledger;
 mod machines;
+#[cfg(all(feature = "raft", feature = "multi-paxos"))]
+mod moving;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod reads;

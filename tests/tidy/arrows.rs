@@ -6,10 +6,11 @@ use crate::assert_none;
 use crate::tree::{Source, files, packages};
 
 /// A package, what of ours it may use, and what of ours its tests may use besides.
-const ARROWS: [(&str, &[&str], &[&str]); 9] = [
+const ARROWS: [(&str, &[&str], &[&str]); 10] = [
     ("quorate-consensus-api", &[], &["quorate-testkit"]),
     ("quorate-raft", &["quorate-consensus-api"], &["quorate-testkit"]),
     ("quorate-paxos", &["quorate-consensus-api"], &["quorate-testkit"]),
+    ("quorate-registers", &["quorate-consensus-api", "quorate-paxos"], &[]),
     ("quorate-transport-tcp", &["quorate-consensus-api"], &["quorate-testkit"]),
     ("quorate-storage-file", &["quorate-consensus-api"], &["quorate-testkit"]),
     ("quorate-node", &["quorate-consensus-api"], &["quorate-testkit"]),
@@ -21,6 +22,7 @@ const ARROWS: [(&str, &[&str], &[&str]); 9] = [
             "quorate-consensus-api",
             "quorate-raft",
             "quorate-paxos",
+            "quorate-registers",
             "quorate-transport-tcp",
             "quorate-storage-file",
             "quorate-node",

@@ -4,6 +4,7 @@
 mod acceptors;
 mod elections;
 mod learning;
+mod partitions;
 mod phase_one;
 mod phase_two;
 mod reads;

@@ -3,6 +3,7 @@
 
 mod acceptors;
 mod learning;
+mod partitions;
 mod proposers;
 mod reads;
 

@@ -1,0 +1,64 @@
+//! [`change_engine`]: how a cluster's data goes from one engine to another: through a snapshot, while no node runs.
+
+use std::future::poll_fn;
+
+use consensus_api::{
+    Batch, ClusterName, Engine, EngineName, Generation, Identity, Incarnation, Index, LogStorage, Membership,
+    NodeId, Op, Outline, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, StartError, StoreId, WriteSeq,
+};
+
+/// Begins the log of `node`, which is new, for the engine `New`, with the newest snapshot in the log of `exporter`, which
+/// the engine `Old` has written. The old log is only read. Returns the last entry covered.
+///
+/// What the old log holds beyond that snapshot is left behind: see `docs/changing-engines.md` for how to make sure that
+/// there is nothing. All members of the new cluster begin with the same snapshot; members, sessions, log time and the
+/// numbers of entries go on.
+///
+/// # Errors
+/// [`StartError`] when a log is another's or cannot be read or written, when there is no snapshot, when a change of members
+/// was under way, or when the new log is not empty.
+pub async fn change_engine<Old: Engine, New: Engine>(
+    cluster: &str,
+    (exporter, mut old): (NodeId, impl LogStorage),
+    (node, mut new): (NodeId, impl LogStorage),
+) -> Result<Index, StartError> {
+    let cluster = ClusterName::new(cluster).ok_or(StartError::ClusterName { name: cluster.to_owned() })?;
+    let refuse = |node, problem: &str| StartError::Log { node, problem: problem.to_owned() };
+    old.attach(&identity(&cluster, exporter, Old::NAME))?;
+    let Some(snapshot) = old.snapshots().latest().await? else {
+        return Err(refuse(exporter, "it holds no snapshot to take along; run it until it has taken one"));
+    };
+    let membership = stay(&snapshot.mark().membership)
+        .ok_or_else(|| refuse(exporter, "a change of members is under way; let it end first"))?;
+    if new.attach(&identity(&cluster, node, New::NAME))?.outline != Outline::default() {
+        return Err(refuse(node, "it is not empty; choose an empty folder"));
+    }
+    // No leadership of the new engine has been before it.
+    let mark = SnapshotMark { index: snapshot.mark().index, generation: Generation::ZERO, membership };
+    let mut copy = new.snapshots().begin(&mark).await?;
+    while copy.len() < snapshot.len() {
+        copy.append(snapshot.read_at(copy.len(), SNAPSHOT_CHUNK_BYTES_MAX).await?).await?;
+    }
+    copy.finish().await?;
+    let (upto, generation) = (mark.index, mark.generation);
+    let batch: Batch = [Op::SnapshotMark(mark), Op::Compact { upto, generation }].into_iter().collect();
+    new.submit(WriteSeq(1), batch)?;
+    while poll_fn(|cx| new.poll_durable(cx)).await? < WriteSeq(1) {}
+    Ok(upto)
+}
+
+/// The same members at the same addresses. Their stores are new.
+fn stay(old: &Membership) -> Option<Membership> {
+    let none = std::iter::empty;
+    let new = Membership::new(old.voters().iter().copied(), none(), old.learners().iter().copied()).ok()?;
+    let addressed = old.members().try_fold(new, |new, member| match old.address(member) {
+        Some(address) => new.with_address(member, address).ok(),
+        None => Some(new),
+    });
+    addressed.filter(|_| !old.is_joint())
+}
+
+fn identity(cluster: &ClusterName, node: NodeId, engine: EngineName) -> Identity {
+    let (store, incarnation) = (StoreId::default(), Incarnation::default());
+    Identity { cluster: cluster.clone(), node, engine, store, incarnation }
+}

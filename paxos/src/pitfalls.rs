@@ -1,0 +1,44 @@
+//! What went wrong in other implementations, and what shows that it does not here. The reports are cited at the tests.
+//!
+//! | # | pitfall | the test, or why it cannot occur |
+//! |---|---|---|
+//! | 1 | a promise is sent before it is durable | `a_promise_leaves_only_once_it_is_durable` |
+//! | 2 | an acceptance, or one's own vote, counts before it is durable | `an_acceptance_leaves_only_once_it_is_durable_and_then_survives`, `the_leaders_own_vote_counts_once_it_is_durable` |
+//! | 3 | a ballot below the promise is accepted | `a_ballot_below_the_promise_is_refused_and_changes_nothing` |
+//! | 4 | accepting a ballot does not promise it | `accepting_a_ballot_promises_it` |
+//! | 5 | the promised ballot is stored as the accepted one | `a_report_names_the_ballot_at_which_the_value_was_accepted`, `a_promise_names_the_ballot_at_which_the_value_was_accepted` |
+//! | 6 | the lowest or the first value is taken up | `of_two_values_the_one_of_the_higher_ballot_is_taken_up_in_either_order` |
+//! | 7 | values are chosen log by log | `values_are_chosen_slot_by_slot_and_not_log_by_log` |
+//! | 8 | a ballot is used again after a restart | `a_ballot_is_begun_once_whatever_a_crash_takes`, `nobody_hears_of_a_ballot_before_its_owner_remembers_it` |
+//! | 9 | ballots without a node, ties | `of_two_candidates_in_one_round_one_wins` |
+//! | 10 | a report leaves out what is chosen or compacted | `what_is_chosen_and_compacted_is_reported_as_chosen_and_not_as_empty`, `a_chosen_slot_is_promised_to_nobody` |
+//! | 11 | the next slot ignores what is chosen | `the_first_free_slot_lies_above_all_that_is_chosen` |
+//! | 12 | a hole is never filled | `a_hole_left_by_a_lost_accept_becomes_a_no_op`, `what_a_dead_proposer_left_is_finished` |
+//! | 13 | the window frees a slot that nobody looked at | `no_slot_is_free_before_all_that_was_left_is_taken_up` |
+//! | 14 | a leader raises its ballot without phase 1 | `a_leader_that_meets_a_higher_ballot_steps_down_and_begins_anew` |
+//! | 15 | old or repeated answers are counted | `voters_are_counted_and_not_their_answers`, `acknowledgements_are_counted_by_member_and_by_ballot`, `repeated_answers_make_no_quorum` |
+//! | 16 | an announcement is believed of a value of another ballot | `a_follower_believes_an_announcement_only_of_what_this_leader_proposed`, `an_announcement_counts_for_values_of_its_ballot_only` |
+//! | 17 | an acknowledgement covers a gap | `an_acknowledgement_speaks_of_no_slot_below_a_gap` |
+//! | 18 | quorums are taken across configurations | members are fixed: a change is refused, and so is an entry that would make one |
+//! | 19 | slots are proposed beyond the window | `what_is_on_its_way_is_bounded_and_what_is_lost_is_sent_again`; nothing rests on the window while members are fixed |
+//! | 20 | quorums that may miss each other | `quorums_that_may_miss_each_other_are_refused`, `flexible_sizes_that_may_miss_each_other_are_told` |
+//! | 21 | a wiped disk rejoins under its old number | open: `a_node_that_forgot_its_own_ballot_stops` finds proposers out, but an acceptor that lost its disk still votes; it must come back under a new number |
+//! | 22 | recovery by asking others, without stable storage | an acceptor starts from its own disk and nothing else: `a_promise_leaves_only_once_it_is_durable` |
+//! | 23 | a damaged slot counts as never accepted | the storage refuses the log: `a_flipped_bit_at_any_byte_is_refused_or_harmless` |
+//! | 24 | a suffix behind a break is cut off | `what_was_accepted_behind_a_hole_is_kept`, `a_snapshot_leaves_what_was_accepted_above_it` |
+//! | 25 | an acceptor's memory expires | nothing expires: slots go only behind a snapshot, registers keep their tombstones |
+//! | 26 | a read does not finish what is half done | `a_read_finishes_what_is_half_done_before_it_answers`, `a_read_finishes_what_it_finds_half_done` |
+//! | 27 | a condition that fails is answered from anything | `a_compare_and_set_that_fails_tells_what_is_there`, `random_schedules_keep_registers_linearizable` |
+//! | 28 | proposers duel for ever | `duelling_candidates_come_to_an_end`, `duels_end` |
+//! | 29 | ballots that spread by gossip depose healthy leaders | `in_a_chain_the_leader_at_its_end_stays_and_the_other_end_keeps_up`, `an_isolated_member_disturbs_nobody_when_it_returns` |
+//! | 30 | a leader without a quorum stays one | `a_leader_that_was_cut_off_answers_nothing`, `a_member_that_is_cut_off_answers_nothing` |
+//! | 31 | a read at the wrong barrier, or answered by an earlier life | `a_read_waits_until_the_barrier_is_chosen`, `answers_to_an_earlier_life_answer_nothing` |
+//! | 32 | leases that clocks or restarts break | no lease is granted: `without_a_lease_a_lease_read_is_a_read` |
+//! | 33 | a proposal is lost, or applied twice | `a_value_that_a_rival_took_up_is_not_proposed_again`, `a_value_that_may_be_in_a_snapshot_is_not_proposed_again`, `whole_replicas_keep_every_promise_while_everything_goes_wrong` |
+//! | 34 | a stop-sign is lost, or something follows it | there are no stop-signs: a log goes on, and never ends |
+//! | 35 | a snapshot with the wrong members or index | `a_restart_takes_the_membership_from_the_snapshot` |
+//! | 36 | a whole log in one message | `a_long_report_comes_in_frames_of_bounded_size`, `a_member_that_was_away_catches_up_in_frames` |
+//! | 37 | a failed write is tried again, or memory is ahead of the disk | `any_failed_write_or_sync_poisons_the_log_once_told_and_for_good`, `a_failed_write_stops_the_node_and_the_others_go_on` |
+//! | 38 | messages of another cluster are accepted | `another_cluster`, `another_engine`; from nodes that are no members nothing is taken: `a_message_in_anothers_name_changes_nothing` |
+//! | 39 | numbers of nodes used as places in a list | `node_numbers_may_be_far_apart` |
+//! | 40 | applying depends on clock or hash order | a state machine is given neither; states are compared at every index: `whole_replicas_keep_every_promise_while_everything_goes_wrong` |

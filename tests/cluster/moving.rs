@@ -1,0 +1,111 @@
+//! Real data moves from one engine to another, and back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use quorate::{
+    CompactionPolicy, Engine, FileLog, LocalNetwork, MultiPaxos, Node, Options, Raft, change_engine,
+};
+
+use crate::ledger::{Ledger, number};
+
+/// Snapshots after every entry.
+fn eager() -> Options {
+    let compaction = CompactionPolicy { snapshot_every_entries: 1, ..CompactionPolicy::default() };
+    Options { compaction, ..Options::default() }
+}
+
+fn start<E: Engine>(dir: &Path) -> [Node<Ledger>; 3] {
+    let network = LocalNetwork::new();
+    [1, 2, 3].map(|id: u64| {
+        let node = Node::builder("ledger", id, [1, 2, 3], Ledger::default())
+            .storage(FileLog::open(dir.join(id.to_string())).unwrap())
+            .transport(network.transport(id))
+            .engine::<E>()
+            .options(eager())
+            .start()
+            .unwrap();
+        assert_eq!(node.status().engine, E::NAME);
+        node
+    })
+}
+
+/// Writes these numbers, waits until node 1 has a snapshot of everything, and stops all.
+async fn write_and_stop(nodes: [Node<Ledger>; 3], numbers: std::ops::Range<u64>) -> u64 {
+    for count in numbers {
+        nodes[count as usize % 3].propose(number(count)).await.unwrap();
+    }
+    let behind = || {
+        let commit = nodes.iter().map(|node| node.status().commit).max();
+        Some(nodes[0].status().snapshot) != commit
+    };
+    while behind() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let covered = nodes[0].status().snapshot.0;
+    for node in nodes {
+        node.shutdown().await;
+    }
+    covered
+}
+
+async fn move_all<Old: Engine, New: Engine>(from: &Path, to: &Path) -> u64 {
+    let mut covered = 0;
+    for member in 1..=3_u64 {
+        let old = FileLog::open(from.join("1")).unwrap();
+        let new = FileLog::open(to.join(member.to_string())).unwrap();
+        let moved = change_engine::<Old, New>("ledger", (1.into(), old), (member.into(), new)).await;
+        covered = moved.unwrap().0;
+    }
+    covered
+}
+
+async fn holds(nodes: &[Node<Ledger>; 3], upto: u64) {
+    let all: Vec<u64> = (0..upto).collect();
+    for node in nodes {
+        assert_eq!(node.read(|ledger| ledger.0.clone()).await, Ok(all.clone()));
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_moves_from_raft_to_multi_paxos_and_back() {
+    let [raft, paxos, again] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let covered = write_and_stop(start::<Raft>(raft.path()), 0..40).await;
+    assert_eq!(move_all::<Raft, MultiPaxos>(raft.path(), paxos.path()).await, covered);
+
+    let nodes = start::<MultiPaxos>(paxos.path());
+    holds(&nodes, 40).await;
+    let later = write_and_stop(nodes, 40..80).await;
+    assert!(later > covered, "entries go on counting");
+    // What is moved is there after a restart too.
+    let nodes = start::<MultiPaxos>(paxos.path());
+    holds(&nodes, 80).await;
+    write_and_stop(nodes, 80..81).await;
+    move_all::<MultiPaxos, Raft>(paxos.path(), again.path()).await;
+
+    let nodes = start::<Raft>(again.path());
+    holds(&nodes, 81).await;
+    write_and_stop(nodes, 81..100).await;
+    let nodes = start::<Raft>(again.path());
+    holds(&nodes, 100).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_moved_is_refused_in_words() {
+    let [raft, paxos] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    write_and_stop(start::<Raft>(raft.path()), 0..3).await;
+    let log = |dir: &Path| FileLog::open(dir.join("1")).unwrap();
+    let said = |error: quorate::StartError| error.to_string();
+    let new = (1.into(), log(paxos.path()));
+    let wrong = change_engine::<MultiPaxos, Raft>("ledger", (1.into(), log(raft.path())), new).await;
+    assert!(said(wrong.unwrap_err()).contains("belongs to engine raft, not multi-paxos"));
+    let empty = tempfile::tempdir().unwrap();
+    let new = (1.into(), log(paxos.path()));
+    let nothing = change_engine::<Raft, MultiPaxos>("ledger", (1.into(), log(empty.path())), new).await;
+    assert!(said(nothing.unwrap_err()).contains("no snapshot"));
+    for expected in [true, false] {
+        let (old, new) = ((1.into(), log(raft.path())), (1.into(), log(paxos.path())));
+        let moved = change_engine::<Raft, MultiPaxos>("ledger", old, new).await;
+        assert_eq!(moved.is_ok(), expected, "{moved:?}: a log that is not empty is left alone");
+    }
+}
