@@ -1,0 +1,97 @@
+//! storage-file, through the seam that `node` uses: submit a batch, wait until it is reported durable.
+
+use std::future::poll_fn;
+use std::path::Path;
+
+use bytes::{Bytes, BytesMut};
+use consensus_api::{
+    Batch, ClusterName, Commands, EngineName, Entry, EntryKind, Generation, Identity, Incarnation, Index,
+    LogReader, LogStorage, LogTime, NodeId, Op, ProposalId, StoreId, WriteSeq,
+};
+use futures::executor::block_on;
+use storage_file::{FileLog, FileLogOptions};
+
+use super::Log;
+use crate::load::Failure;
+
+/// A log with segments of the usual size.
+pub struct Files {
+    log: FileLog,
+    seq: WriteSeq,
+}
+
+/// A log with small segments, as for the test of damage.
+pub struct Small(Files);
+
+impl Files {
+    fn with(dir: &Path, options: FileLogOptions) -> Result<(Self, Vec<Bytes>), Failure> {
+        let mut log = FileLog::open_with(dir, options)?;
+        let recovered = log.attach(&Identity {
+            cluster: ClusterName::new("bench").ok_or("a name has 1 to 64 bytes")?,
+            node: NodeId(1),
+            engine: EngineName("raft"),
+            store: StoreId::default(),
+            incarnation: Incarnation(7),
+        })?;
+        let last = recovered.outline.last();
+        let mut found = Vec::new();
+        while (found.len() as u64) < last.0 {
+            let next = Index(found.len() as u64 + 1);
+            let entries = block_on(log.reader().read(next..last.next(), 1 << 20))?;
+            if entries.is_empty() {
+                return Err(format!("{next} cannot be read").into());
+            }
+            for entry in entries {
+                found.push(entry.commands().next().ok_or("every entry holds a command")??);
+            }
+        }
+        Ok((Self { log, seq: WriteSeq(0) }, found))
+    }
+}
+
+fn entry(index: u64, payload: &[u8]) -> Result<Op, Failure> {
+    let mut body = BytesMut::with_capacity(payload.len() + 4);
+    Commands::push(&mut body, payload)?;
+    let proposal = ProposalId { node: NodeId(1), incarnation: Incarnation(7), sequence: index };
+    let mut entry = Entry::new(EntryKind::Commands, 1, proposal, LogTime::ZERO, body.freeze());
+    entry.index = Index(index);
+    entry.generation = Generation { round: 1, node: NodeId(1) };
+    Ok(Op::Put(entry))
+}
+
+impl Log for Files {
+    fn open(dir: &Path) -> Result<(Self, Vec<Bytes>), Failure> {
+        Self::with(dir, FileLogOptions::default())
+    }
+
+    fn append(&mut self, first: u64, payloads: &[Bytes]) -> Result<(), Failure> {
+        let mut batch = Batch::new();
+        for (index, payload) in (first..).zip(payloads) {
+            batch.push(entry(index, payload)?);
+        }
+        self.seq = WriteSeq(self.seq.0 + 1);
+        self.log.submit(self.seq, batch)?;
+        while block_on(poll_fn(|cx| self.log.poll_durable(cx)))? < self.seq {}
+        Ok(())
+    }
+
+    fn close(self) -> Result<(), Failure> {
+        drop(self.log);
+        Ok(())
+    }
+}
+
+impl Log for Small {
+    fn open(dir: &Path) -> Result<(Self, Vec<Bytes>), Failure> {
+        let (log, found) = Files::with(dir, FileLogOptions { segment_bytes: 256 << 10, inline: false })?;
+        Ok((Self(log), found))
+    }
+
+    fn append(&mut self, first: u64, payloads: &[Bytes]) -> Result<(), Failure> {
+        self.0.append(first, payloads)
+    }
+
+    fn close(self) -> Result<(), Failure> {
+        self.0.close()
+    }
+}
