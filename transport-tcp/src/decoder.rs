@@ -111,6 +111,19 @@ impl Decoder {
         from.read_buf(&mut self.bytes).await
     }
 
+    /// Takes bytes as if they had been read from a socket.
+    #[cfg(test)]
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.make_room();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The bytes it holds on to.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Room for the payload under way, whole; otherwise for a read that is worth its system call.
     fn make_room(&mut self) {
         let room = self.bytes.capacity() - self.bytes.len();

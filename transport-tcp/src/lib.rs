@@ -68,6 +68,9 @@ mod decoder;
 mod dialer;
 mod ending;
 mod frame;
+#[cfg(test)]
+#[path = "tests/fuzz.rs"]
+mod fuzz;
 mod handshake;
 mod hello;
 mod inbox;

@@ -48,8 +48,10 @@ pub(crate) enum Refusal {
     NoSecret { demands: NodeId, lacks: NodeId },
     #[error("node {peer} and node {me} were given different secrets; give all nodes the same")]
     WrongSecret { me: NodeId, peer: NodeId },
+    #[cfg(feature = "tls")]
     #[error("the certificate of node {peer} is not accepted by node {me}: {problem}")]
     Certificate { me: NodeId, peer: NodeId, problem: String },
+    #[cfg(feature = "tls")]
     #[error("{problem}; use TLS on all nodes or on none")]
     Encryption { problem: String },
 }
@@ -67,7 +69,9 @@ impl Refusal {
             Self::SameStore { .. } => 7,
             Self::Feature { .. } => 8,
             Self::NoSecret { .. } | Self::WrongSecret { .. } => 9,
+            #[cfg(feature = "tls")]
             Self::Certificate { .. } => 10,
+            #[cfg(feature = "tls")]
             Self::Encryption { .. } => 11,
         }
     }

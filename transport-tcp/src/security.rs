@@ -25,6 +25,15 @@ pub(crate) struct Security {
     pub(crate) tls: Option<Tls>,
 }
 
+#[cfg_attr(
+    not(feature = "tls"),
+    allow(
+        clippy::unused_self,
+        clippy::unused_async,
+        clippy::unnecessary_wraps,
+        reason = "with TLS there is more to do"
+    )
+)]
 impl Security {
     /// Checks that it fits the node.
     pub(crate) fn attach(&self, identity: &Identity) -> Result<(), TransportError> {

@@ -7,6 +7,7 @@ mod bounds;
 mod certificates;
 mod delivery;
 mod handshake;
+mod hostile;
 mod journal;
 mod life;
 mod member;
