@@ -205,7 +205,7 @@ async fn a_peer_joins_moves_and_is_forgotten() {
     a.until(&Arrival::Connected(NodeId(2))).await;
     a.send(2, Lane::Data, &frame(b"welcome"));
     assert_eq!(b.frame().await.1, frame(b"welcome"));
-    b.until(&Arrival::Connected(NodeId(1))).await;
+    b.until_open().await;
     b.send(1, Lane::Data, &frame(b"thanks"));
     assert_eq!(a.frame().await, (NodeId(2), frame(b"thanks")));
     // It moves while its old self is still there.
@@ -214,12 +214,13 @@ async fn a_peer_joins_moves_and_is_forgotten() {
     a.until(&Arrival::Unreachable(NodeId(2))).await;
     drop(b);
     let mut moved = Member::start(again, &me, &[(1, a_at)], options());
-    a.until(&Arrival::Connected(NodeId(2))).await;
+    a.until_open().await;
     a.send(2, Lane::Data, &frame(b"here"));
     assert_eq!(moved.frame().await.1, frame(b"here"));
     // The same address again is no news.
     let shown = a.tcp.peers();
     a.tcp.set_address(NodeId(2), &shown[0].address);
+    moved.until_open().await;
     moved.send(1, Lane::Data, &frame(b"from here"));
     assert_eq!(a.frame().await.1, frame(b"from here"));
     // Forgotten, it neither reaches nor is reached.

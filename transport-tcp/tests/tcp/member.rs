@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Arrival, ClusterName, EngineName, Frame, Identity, Incarnation, Lane, NodeId, StoreId, Transport,
+    Arrival, ClusterName, EngineName, Frame, Identity, Incarnation, Lane, NodeId, Reach, StoreId, Transport,
 };
 use quorate_transport_tcp::{Listener, Options, Tcp};
 use tokio::net::TcpSocket;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Longer than anything here takes on a busy machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -113,6 +113,13 @@ impl Member {
     /// Waits for an arrival, whatever comes before.
     pub(crate) async fn until(&mut self, awaited: &Arrival) {
         while self.next().await != *awaited {}
+    }
+
+    /// Waits until frames get through to its first peer.
+    pub(crate) async fn until_open(&self) {
+        while self.tcp.peers()[0].reach != Reach::Open {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// The next frame, whatever else comes before.
