@@ -83,8 +83,8 @@ pub mod local;
 
 pub use consensus_api::*;
 pub use node::{
-    ApplyOn, Builder, CompactionPolicy, LocalNetwork, LocalTransport, MemoryLog, MemoryReader, NoStorage,
-    NoTransport, Options, ReadLevel, SessionAnswer, Status, SystemClock, change_engine,
+    ApplyOn, Builder, CompactionPolicy, Errand, LocalNetwork, LocalTransport, MemoryLog, MemoryReader,
+    NoStorage, NoTransport, Options, ReadLevel, SessionAnswer, Status, SystemClock, change_engine,
 };
 
 #[cfg(feature = "client")]

@@ -255,7 +255,7 @@ pub enum Refusal {
     /// The request breaks a rule.
     #[error("{0}")]
     Invalid(&'static str),
-    /// This is not the moment for the request: later it may be taken.
+    /// This is not the moment for the request: in a moment it will be taken, so the node asks again.
     #[error("{0}")]
     NotYet(&'static str),
     /// A member that was to vote could not be brought up to date in time. The voters are as they were.

@@ -1,5 +1,7 @@
 //! [`Builder`]: puts a node together and starts it.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -43,6 +45,10 @@ pub struct Builder<S, D, E, L, T> {
     transport: T,
     clock: Option<Arc<dyn Clock>>,
     options: Options,
+    /// Of the engine named when they were given.
+    engine_options: Option<Box<dyn Any + Send>>,
+    /// It founds nothing, and waits to be added.
+    joins: bool,
     engines: PhantomData<fn() -> (D, E)>,
 }
 
@@ -57,6 +63,8 @@ impl<S, D> Builder<S, D, D, NoStorage, NoTransport> {
             transport: NoTransport,
             clock: None,
             options: Options::default(),
+            engine_options: None,
+            joins: false,
             engines: PhantomData,
         }
     }
@@ -66,23 +74,59 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
     /// Keeps the log here.
     #[must_use]
     pub fn storage<L2>(self, storage: L2) -> Builder<S, D, E, L2, T> {
-        let Self { cluster, node, members, machine, transport, clock, options, engines, .. } = self;
-        Builder { cluster, node, members, machine, storage, transport, clock, options, engines }
+        self.with(|_, transport| (storage, transport))
     }
 
     /// Reaches the other members this way.
     #[must_use]
     pub fn transport<T2>(self, transport: T2) -> Builder<S, D, E, L, T2> {
-        let Self { cluster, node, members, machine, storage, clock, options, engines, .. } = self;
-        Builder { cluster, node, members, machine, storage, transport, clock, options, engines }
+        self.with(|storage, _| (storage, transport))
     }
 
     /// Runs this engine, whatever the default is.
     #[must_use]
     pub fn engine<E2>(self) -> Builder<S, D, E2, L, T> {
-        let Self { cluster, node, members, machine, storage, transport, clock, options, .. } = self;
+        let mut builder = self.with(|storage, transport| (storage, transport));
+        builder.engine_options = None;
+        builder
+    }
+
+    fn with<E2, L2, T2>(self, parts: impl FnOnce(L, T) -> (L2, T2)) -> Builder<S, D, E2, L2, T2> {
+        let Self { cluster, node, members, machine, storage, transport, .. } = self;
+        let Self { clock, options, engine_options, joins, .. } = self;
+        let (storage, transport) = parts(storage, transport);
         let engines = PhantomData;
-        Builder { cluster, node, members, machine, storage, transport, clock, options, engines }
+        Builder {
+            cluster,
+            node,
+            members,
+            machine,
+            storage,
+            transport,
+            clock,
+            options,
+            engine_options,
+            joins,
+            engines,
+        }
+    }
+
+    /// Options of the engine alone: those of the engine named so far.
+    #[must_use]
+    pub fn engine_options(mut self, options: E::Options) -> Self
+    where
+        E: Engine,
+    {
+        self.engine_options = Some(Box::new(options));
+        self
+    }
+
+    /// Founds no cluster: the node waits until it is added to one, with [`Node::add_learner`] on any member, and votes
+    /// once it is promoted. The members given to [`Node::builder`] then count for nothing.
+    #[must_use]
+    pub fn join(mut self) -> Self {
+        self.joins = true;
+        self
     }
 
     /// Takes its time from this clock instead of the system's.
@@ -111,11 +155,12 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
         L: LogStorage,
         T: Transport,
     {
-        let Self { cluster, node, members, machine, mut storage, mut transport, clock, mut options, .. } =
-            self;
+        let Self { cluster, node, members, machine, mut storage, mut transport, .. } = self;
+        let Self { clock, mut options, engine_options, joins, .. } = self;
+        let engine = engine_options.and_then(|options| options.downcast::<E::Options>().ok());
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         options.check(transport.frame_bytes_max())?;
-        let founders = check_members(node, &members)?;
+        let founders = if joins { Membership::default() } else { check_members(node, &members)? };
         let cluster = ClusterName::new(&cluster).ok_or(StartError::ClusterName { name: cluster })?;
         let (incarnation, seed) = (Incarnation(draw()?), options.seed.map_or_else(draw, Ok)?);
         let clock: Arc<dyn Clock> = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
@@ -139,7 +184,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             now: clock.now(),
             seed,
             options: options.clone(),
-            engine: E::Options::default(),
+            engine: engine.map_or_else(E::Options::default, |options| *options),
         };
         let replica = Replica::<E, _, _>::recover(start, recovered)?;
         check_own(node, own, replica.standing().last)?;
@@ -166,6 +211,8 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             chunks,
             board: Board::new(status),
             meter: Meter::new(node),
+            errands: BTreeMap::new(),
+            errand: 0,
             stopping: None,
             grace: options.request_deadline / 2,
             loads: FuturesUnordered::new(),

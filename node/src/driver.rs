@@ -4,14 +4,15 @@
 //! task. Each round takes in all that has happened, lets the replica advance once, and carries out what it asks for.
 //! There is no timer on the hot path: what queued while the last round ran goes together in the next.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Arrival, Clock, Engine, Entry, Error, LogReader, LogStorage, SessionOp, StateMachine, StorageError, Time,
-    Transport,
+    Arrival, Clock, Engine, Entry, Error, LogReader, LogStorage, Membership, SessionOp, StateMachine,
+    StorageError, Time, Transport,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -24,6 +25,7 @@ use tracing::Instrument;
 use crate::alarm::Alarm;
 use crate::board::{Board, SHUT_DOWN};
 use crate::chunks::{ChunkOrder, ChunkReport};
+use crate::errand::Errand;
 use crate::meter::{Meter, Reading};
 use crate::read_level::ReadLevel;
 use crate::replica::{Load, Outputs, Replica};
@@ -35,6 +37,8 @@ pub(crate) enum Request<S: StateMachine> {
     Propose { command: Bytes, ticket: ProposalTicket<S::Response> },
     ProposeInSession { op: SessionOp, command: Bytes, ticket: ProposalTicket<S::Response> },
     Read { level: ReadLevel, ticket: ReadTicket<S> },
+    Administer { errand: Errand, answer: oneshot::Sender<Result<(), Error>> },
+    Members(oneshot::Sender<Membership>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -57,6 +61,9 @@ pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
     pub(crate) chunks: JoinHandle<()>,
     pub(crate) board: Board,
     pub(crate) meter: Meter,
+    /// Who waits for the end of an errand, by ticket.
+    pub(crate) errands: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
+    pub(crate) errand: u64,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) grace: Duration,
     pub(crate) loads: FuturesUnordered<Loading>,
@@ -92,6 +99,8 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                     ticket.fail(error);
                 }
                 Request::Read { ticket, .. } => ticket.finish(Err(error)),
+                Request::Administer { answer, .. } => drop(answer.send(Err(error))),
+                Request::Members(_) => {}
                 Request::Stop(done) => waiting.push(done),
             }
         }
@@ -219,7 +228,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             Poll::Ready(0) if self.stopping.is_some() => false,
             Poll::Ready(0) => {
                 // Every handle is gone.
-                self.stopping = Some(Stopping { deadline: now + self.grace, waiting: Vec::new() });
+                self.begin_to_stop(now);
                 true
             }
             Poll::Ready(_) => true,
@@ -238,10 +247,17 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                     self.meter.read();
                     self.replica.read_at(now, level, ticket);
                 }
+                Request::Administer { errand, answer } => {
+                    self.errand += 1;
+                    self.errands.insert(self.errand, answer);
+                    self.replica.administer(now, errand, self.errand);
+                }
+                Request::Members(answer) => {
+                    // Whoever asked may be gone.
+                    let _ = answer.send(self.replica.engine().membership().clone());
+                }
                 Request::Stop(done) => {
-                    let deadline = now + self.grace;
-                    let stopping = self.stopping.get_or_insert(Stopping { deadline, waiting: Vec::new() });
-                    stopping.waiting.push(done);
+                    self.begin_to_stop(now).waiting.push(done);
                 }
             }
         }
@@ -294,6 +310,16 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             self.meter.failed(&error);
             ticket.finish(Err(error));
         }
+        for (ticket, result) in out.administered.drain(..) {
+            // Whoever waited may be gone: it stands all the same.
+            let _ = self.errands.remove(&ticket).map(|answer| answer.send(result));
+        }
+        for (node, address) in out.addresses.drain(..) {
+            match address {
+                Some(address) => self.transport.set_address(node, &address),
+                None => self.transport.forget(node),
+            }
+        }
         for load in out.loads.drain(..) {
             gave = true;
             let reader = self.reader.clone();
@@ -316,6 +342,15 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         if !self.worker.handle(work) {
             self.replica.stop("the thread of its state machine is gone".to_owned());
         }
+    }
+
+    /// An orderly stop begins, unless it has: a leader hands over before it goes.
+    fn begin_to_stop(&mut self, now: Time) -> &mut Stopping {
+        if self.stopping.is_none() {
+            self.replica.hand_over(now);
+        }
+        let deadline = now + self.grace;
+        self.stopping.get_or_insert(Stopping { deadline, waiting: Vec::new() })
     }
 
     fn stop_if_quiet(&mut self, now: Time) {

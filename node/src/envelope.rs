@@ -6,6 +6,8 @@ use consensus_api::{
     SnapshotMark,
 };
 
+use crate::errand::Errand;
+
 /// A message between nodes. The first byte of a frame's head tells which.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Envelope<M> {
@@ -19,10 +21,27 @@ pub(crate) enum Envelope<M> {
     Read { incarnation: Incarnation, id: ReadId, lease: bool },
     /// The index for that read of that life; `None` when it was refused.
     ReadAnswer { incarnation: Incarnation, id: ReadId, index: Option<Index> },
+    /// An operator's errand, for the leader of this generation, and for nobody else.
+    Errand { generation: Generation, incarnation: Incarnation, sequence: u64, errand: Errand },
+    /// What became of that errand of that life.
+    ErrandEnded { incarnation: Incarnation, sequence: u64, outcome: ErrandOutcome },
     /// A piece of a snapshot (in the body), which is `total` bytes long.
     Chunk { mark: SnapshotMark, total: u64, offset: u64 },
     /// The receiver of that snapshot has it up to `offset`; `offset == total` once it is installed.
     ChunkTaken { index: Index, offset: u64 },
+}
+
+/// What became of an errand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum ErrandOutcome {
+    /// It is done.
+    Done,
+    /// It did not happen, and may be asked for again.
+    NotTaken,
+    /// It did not happen, and this is why.
+    Refused(String),
+    /// Nobody can tell.
+    Unknown,
 }
 
 /// Why a forwarded entry was not taken.
@@ -41,6 +60,8 @@ impl<M: Message> Envelope<M> {
             Self::Forward { .. } => Lane::Data,
             Self::Chunk { .. } => Lane::Bulk,
             Self::ForwardRefused { .. }
+            | Self::Errand { .. }
+            | Self::ErrandEnded { .. }
             | Self::Read { .. }
             | Self::ReadAnswer { .. }
             | Self::ChunkTaken { .. } => Lane::Control,
@@ -90,6 +111,19 @@ impl<M: Message> Envelope<M> {
                 out.put_u64_le(index.0);
                 out.put_u64_le(*offset);
             }
+            Self::Errand { generation, incarnation, sequence, errand } => {
+                out.put_u8(8);
+                put_generation(out, *generation);
+                out.put_u64_le(incarnation.0);
+                out.put_u64_le(*sequence);
+                errand.encode(out);
+            }
+            Self::ErrandEnded { incarnation, sequence, outcome } => {
+                out.put_u8(9);
+                out.put_u64_le(incarnation.0);
+                out.put_u64_le(*sequence);
+                put_outcome(out, outcome);
+            }
         }
         Frame { head: out.split().freeze(), body }
     }
@@ -133,9 +167,41 @@ impl<M: Message> Envelope<M> {
                 });
             }
             7 => Self::ChunkTaken { index: Index(from.try_get_u64_le()?), offset: from.try_get_u64_le()? },
+            8 => {
+                let (generation, incarnation) = (get_generation(from)?, Incarnation(from.try_get_u64_le()?));
+                let sequence = from.try_get_u64_le()?;
+                let errand = Errand::decode(head)?;
+                return Ok(Self::Errand { generation, incarnation, sequence, errand });
+            }
+            9 => {
+                let (incarnation, sequence) = (Incarnation(from.try_get_u64_le()?), from.try_get_u64_le()?);
+                return Ok(Self::ErrandEnded { incarnation, sequence, outcome: get_outcome(head)? });
+            }
             _ => return Err(MessageError("unknown kind")),
         };
         if from.has_remaining() { Err(MessageError("bytes are left over")) } else { Ok(envelope) }
+    }
+}
+
+fn put_outcome(out: &mut BytesMut, outcome: &ErrandOutcome) {
+    match outcome {
+        ErrandOutcome::Done => out.put_u8(1),
+        ErrandOutcome::NotTaken => out.put_u8(2),
+        ErrandOutcome::Refused(reason) => {
+            out.put_u8(3);
+            out.put_slice(reason.as_bytes());
+        }
+        ErrandOutcome::Unknown => out.put_u8(4),
+    }
+}
+
+fn get_outcome(mut from: Bytes) -> Result<ErrandOutcome, MessageError> {
+    match (from.try_get_u8()?, from.is_empty()) {
+        (1, true) => Ok(ErrandOutcome::Done),
+        (2, true) => Ok(ErrandOutcome::NotTaken),
+        (3, _) => Ok(ErrandOutcome::Refused(String::from_utf8_lossy(&from).into_owned())),
+        (4, true) => Ok(ErrandOutcome::Unknown),
+        _ => Err(MessageError("an unknown outcome")),
     }
 }
 
@@ -184,6 +250,17 @@ mod tests {
             Envelope::ReadAnswer { incarnation: Incarnation(8), id: ReadId(3), index: None },
             Envelope::Chunk { mark, total: 10, offset: 5 },
             Envelope::ChunkTaken { index: Index(1), offset: 6 },
+            Envelope::Errand {
+                generation,
+                incarnation: Incarnation(8),
+                sequence: 4,
+                errand: Errand::Promote { node: NodeId(5) },
+            },
+            Envelope::ErrandEnded {
+                incarnation: Incarnation(8),
+                sequence: 4,
+                outcome: ErrandOutcome::NotTaken,
+            },
         ]
     }
 

@@ -82,6 +82,10 @@ impl<S: StateMachine, D> Node<S, D> {
         Self { shared: Arc::new(shared), default_engine: PhantomData }
     }
 
+    pub(crate) fn shared(&self) -> &Shared<S> {
+        &self.shared
+    }
+
     /// The node's id.
     pub fn id(&self) -> NodeId {
         self.shared.node
@@ -358,11 +362,11 @@ impl<S: StateMachine> Shared<S> {
         Ok(receiver)
     }
 
-    fn send(&self, request: Request<S>) -> Result<(), Error> {
+    pub(crate) fn send(&self, request: Request<S>) -> Result<(), Error> {
         self.requests.send(request).map_err(|_| self.stopped())
     }
 
-    fn stopped(&self) -> Error {
+    pub(crate) fn stopped(&self) -> Error {
         let cause = self.status.borrow().stopped.clone();
         Error::Stopped { cause: cause.unwrap_or_else(|| "its runtime is gone".into()) }
     }

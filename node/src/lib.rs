@@ -39,6 +39,7 @@
 //! * **First in, first out.** Proposals of one node take effect in the order in which they were handed over.
 //! * **Bounded.** Requests, entries in memory and entries being applied each have a budget in bytes; see [`Options`].
 
+mod administration;
 mod alarm;
 mod applier;
 mod blocking;
@@ -49,6 +50,7 @@ mod chunks;
 mod divergence;
 mod driver;
 mod envelope;
+mod errand;
 mod handle;
 mod local_network;
 mod memory_log;
@@ -65,6 +67,7 @@ mod worker;
 
 pub use applier::{Applier, PointInTime, Reply, SessionAnswer};
 pub use builder::{Builder, NoStorage, NoTransport};
+pub use errand::Errand;
 pub use handle::Node;
 pub use local_network::{LocalNetwork, LocalTransport};
 pub use memory_log::{MemoryLog, MemoryReader};

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use consensus_api::{FlowLimits, StartError, Timing, record};
 
+use crate::replica::CHANGE_DEADLINE;
+
 /// Where the state machine runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ApplyOn {
@@ -44,6 +46,9 @@ pub struct Options {
     /// way ends as [`OutcomeUnknown`](consensus_api::Error::OutcomeUnknown); any other request as
     /// [`NoLeader`](consensus_api::Error::NoLeader).
     pub request_deadline: Duration,
+    /// How long a change of membership may take, newcomers catching up included, before it ends as
+    /// [`OutcomeUnknown`](consensus_api::Error::OutcomeUnknown). 15 min by default: longer than the engine's own limit.
+    pub change_deadline: Duration,
     /// Bytes of requests under way on this node; further ones wait. 64 MiB by default.
     pub request_bytes_max: usize,
     /// Bytes of one command. 8 MiB by default; at most the transport's frame, and at most `request_bytes_max`.
@@ -75,6 +80,7 @@ impl Default for Options {
             timing: Timing::default(),
             flow: FlowLimits::default(),
             request_deadline: Duration::from_secs(5),
+            change_deadline: CHANGE_DEADLINE,
             request_bytes_max: 64 << 20,
             command_bytes_max: 8 << 20,
             entry_bytes_max: 1 << 20,

@@ -98,7 +98,7 @@ impl Raft {
             return Err(Refusal::NotYet(TOO_EARLY));
         }
         if leading.change.is_some() || self.membership.is_joint() || self.is_membership_open() {
-            return Err(Refusal::NotYet(UNDER_WAY));
+            return Err(Refusal::Invalid(UNDER_WAY));
         }
         if leading.transfer.is_some() {
             return Err(Refusal::NotYet(HANDING_OVER));

@@ -78,13 +78,13 @@ impl Raft {
     fn admit_transfer(&self, to: Option<NodeId>) -> Result<NodeId, Refusal> {
         let State::Leader(leading) = &self.state else { return Err(Refusal::NotLeader) };
         if leading.transfer.is_some() {
-            return Err(Refusal::NotYet(UNDER_WAY));
+            return Err(Refusal::Invalid(UNDER_WAY));
         }
         if leading.change.is_some() || self.membership.is_joint() || self.is_membership_open() {
-            return Err(Refusal::NotYet(CHANGING));
+            return Err(Refusal::Invalid(CHANGING));
         }
         match to {
-            None => self.heir().ok_or(Refusal::NotYet(NO_HEIR)),
+            None => self.heir().ok_or(Refusal::Invalid(NO_HEIR)),
             Some(heir) if self.membership.voters().contains(&heir) => Ok(heir),
             Some(_) => Err(Refusal::Invalid(NO_VOTER)),
         }
@@ -125,7 +125,7 @@ impl Raft {
         let State::Leader(leading) = &mut self.state else { return };
         let wish = leading.transfer.take().and_then(|transfer| transfer.wish);
         if let Some(Successor { proposal, .. }) = wish {
-            effects.proposals.push((proposal, Outcome::Refused(Refusal::NotYet(reason))));
+            effects.proposals.push((proposal, Outcome::Refused(Refusal::Invalid(reason))));
         }
         if !self.membership.is_voter(self.node) {
             self.step_down(effects);
@@ -182,7 +182,7 @@ impl Raft {
     pub(crate) fn end_succession(&mut self, leader: NodeId, effects: &mut Effects<Message>) {
         if let Some(Successor { proposal, to }) = self.successor.take() {
             let as_wished = leader != self.node && to.is_none_or(|to| to == leader);
-            let refused = Outcome::Refused(Refusal::NotYet(ANOTHER));
+            let refused = Outcome::Refused(Refusal::Invalid(ANOTHER));
             effects.proposals.push((proposal, if as_wished { Outcome::Completed } else { refused }));
         }
     }

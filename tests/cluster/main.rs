@@ -8,6 +8,7 @@ mod engines;
 mod faults;
 mod ledger;
 mod machines;
+mod membership;
 #[cfg(all(feature = "raft", feature = "multi-paxos"))]
 mod moving;
 #[path = "../ports/mod.rs"]
@@ -80,6 +81,15 @@ macro_rules! all_chapters {
                 reads_of_every_level_see_what_they_promise,
                 a_read_of_an_entry_that_does_not_come_ends_at_its_deadline,
                 a_node_cut_off_answers_stale_reads_until_its_state_is_too_old,
+            }
+            membership {
+                one_node_grows_to_five_and_back_under_load,
+                all_three_nodes_are_replaced_one_by_one_under_load,
+                a_removed_node_stops_disturbing,
+                the_leader_itself_is_removed_and_hands_over,
+                what_cannot_be_is_refused_and_did_not_happen,
+                leadership_moves_on_request_and_before_a_shutdown,
+                without_the_capability_the_request_is_refused,
             }
             faults {
                 a_slow_state_machine_causes_no_election,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Engine, Entry, EntryKind, Error, Event, Frame, Generation, Index, LogTime, NodeId, ReadId, Role,
-    SessionOp, SnapshotMark, Time, record,
+    Engine, Entry, EntryKind, Error, Event, Frame, Generation, Index, LogTime, NodeId, ProposalId, ReadId,
+    Role, SessionOp, SnapshotMark, Time, record,
 };
 
 use super::outputs::{Chunk, ChunkWrite, LoadPurpose};
@@ -47,6 +47,15 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 // An answer to an earlier life of this node says nothing of a read of this one.
                 if incarnation == self.identity.incarnation {
                     self.reads.answered(now, id, index);
+                }
+            }
+            Envelope::Errand { generation, incarnation, sequence, errand } => {
+                let proposal = ProposalId { node: from, incarnation, sequence };
+                self.take_errand(now, generation, proposal, &errand);
+            }
+            Envelope::ErrandEnded { incarnation, sequence, outcome } => {
+                if incarnation == self.identity.incarnation {
+                    self.errand_ended(now, sequence, outcome);
                 }
             }
             Envelope::Chunk { mark, total, offset } => {
@@ -189,7 +198,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if let Some((_, generation)) = self.giving_up.take_if(|(upto, _)| self.feeding.next() > *upto) {
             self.proposals.give_up(generation, &mut self.out.failed);
         }
-        if self.feeding.snapshot_due() {
+        // One that waits to be added does not know yet whose members it would put down.
+        if !self.engine.membership().voters().is_empty() && self.feeding.snapshot_due() {
             self.out.apply.push(ApplyWork::Snapshot);
         }
     }

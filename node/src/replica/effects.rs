@@ -6,6 +6,7 @@ use consensus_api::{
     Role, SnapshotMark, Time,
 };
 
+use super::administration::Administration;
 use super::{ApplyWork, Replica};
 use crate::envelope::{Envelope, ForwardRefusal};
 
@@ -119,7 +120,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     fn proposal_outcome(&mut self, now: Time, proposal: ProposalId, outcome: Outcome) {
-        if self.proposals.are_ours(proposal) {
+        if Administration::is_errand(proposal) {
+            self.errand_outcome(now, proposal, outcome);
+        } else if self.proposals.are_ours(proposal) {
             let sequence = proposal.sequence;
             match outcome {
                 Outcome::Accepted(generation) => self.proposals.accepted(sequence, generation),

@@ -4,6 +4,7 @@
 //! goes in by method calls; what is to be done comes out as [`Outputs`]. It has no clock, no I/O and no tasks, so a
 //! driver runs it on a real machine and a simulator runs it on an imagined one.
 
+mod administration;
 mod arrivals;
 mod durability;
 mod effects;
@@ -14,6 +15,7 @@ mod proposals;
 mod reads;
 mod recovery;
 mod room;
+mod roster;
 mod shipping;
 mod transfers;
 mod waiting_list;
@@ -27,12 +29,15 @@ use consensus_api::{
 pub use outputs::{ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs};
 pub use recovery::Start;
 
+use self::administration::Administration;
+pub(crate) use self::administration::CHANGE_DEADLINE;
 use self::durability::Durability;
 use self::feeding::Feeding;
 pub(crate) use self::proposals::NODE_STOPPED;
 use self::proposals::Proposals;
 use self::reads::Reads;
 use self::room::Room;
+use self::roster::Roster;
 use self::shipping::Shipping;
 use self::transfers::Transfers;
 use crate::cache::Cache;
@@ -60,6 +65,8 @@ pub struct Replica<E: Engine, P, R> {
     proposals: Proposals<P>,
     reads: Reads<R>,
     transfers: Transfers,
+    administration: Administration,
+    roster: Roster,
     forwarded: ForwardedBy,
     /// The first generation this node led in this life.
     led: Option<Generation>,
@@ -180,6 +187,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         self.give_way(now);
         self.propose_queued(now, wall);
         self.begin_reads(now);
+        self.run_errands(now);
         self.retry_transfers(now);
         self.feed();
         self.proposals.expire(now, &mut self.out.failed);
@@ -189,6 +197,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.out.write = self.writes.next_write();
             self.release_held();
         }
+        self.roster.update(now, self.engine.membership(), &mut self.out.addresses);
         self.cache.shrink(self.writes.first_undurable());
     }
 
@@ -207,6 +216,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             .min(self.reads.next_deadline())
             .min(self.transfers.next_deadline())
             .min(self.next_offer())
+            .min(self.administration.next_deadline())
+            .min(self.roster.next_deadline())
             .min(paused)
     }
 
@@ -217,6 +228,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.proposals.fail_queued(&error, &mut self.out.failed);
             self.proposals.fail_waiting(&mut self.out.failed);
             self.reads.fail(&error, &mut self.out.failed_reads);
+            self.fail_errands(&error);
             self.stopped = Some(cause);
         }
     }
@@ -230,7 +242,10 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// Whether nothing is under way that anyone waits for.
     pub fn is_quiet(&self) -> bool {
-        self.proposals.is_empty() && self.reads.is_empty() && self.writes.is_idle()
+        !self.administration.handing_over
+            && self.proposals.is_empty()
+            && self.reads.is_empty()
+            && self.writes.is_idle()
     }
 
     /// Why the replica has stopped, if it has.

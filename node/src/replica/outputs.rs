@@ -22,6 +22,10 @@ pub struct Outputs<P, R> {
     pub failed: Vec<(P, Error)>,
     /// Reads that end without one.
     pub failed_reads: Vec<(R, Error)>,
+    /// Errands that have come to their end, by their tickets.
+    pub administered: Vec<(u64, Result<(), Error>)>,
+    /// Where peers are found from now on; `None` for those to forget.
+    pub addresses: Vec<(NodeId, Option<String>)>,
     /// Entries to read from the log.
     pub loads: Vec<Load>,
     /// Pieces of the newest snapshot to read, for a peer.
@@ -39,6 +43,8 @@ impl<P, R> Default for Outputs<P, R> {
             reads: Vec::new(),
             failed: Vec::new(),
             failed_reads: Vec::new(),
+            administered: Vec::new(),
+            addresses: Vec::new(),
             loads: Vec::new(),
             chunk_reads: Vec::new(),
             chunk_writes: Vec::new(),

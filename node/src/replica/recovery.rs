@@ -6,12 +6,14 @@ use consensus_api::{
     SnapshotMark, StartError, Time,
 };
 
+use super::administration::Administration;
 use super::durability::Durability;
 use super::feeding::Feeding;
 use super::outputs::Outputs;
 use super::proposals::Proposals;
 use super::reads::Reads;
 use super::room::Room;
+use super::roster::Roster;
 use super::shipping::Shipping;
 use super::transfers::Transfers;
 use super::{ForwardedBy, Replica};
@@ -77,6 +79,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             proposals: Proposals::new(identity.clone(), options.request_deadline, options.entry_bytes_max),
             reads: Reads::new(options.request_deadline, options.timing.election_timeout_max, retry_after / 2),
             transfers: Transfers::new(retry_after * 2),
+            administration: Administration::new(),
+            roster: Roster::new(retry_after * 4),
             forwarded: ForwardedBy::new(),
             led: None,
             settled: Generation::ZERO,
@@ -121,7 +125,9 @@ fn found<M>(outline: &mut Outline, founders: &Membership, effects: &mut Effects<
 fn note_membership(outline: &Outline, founders: &Membership, notes: &mut Vec<String>) {
     let newest = outline.memberships().last().and_then(|entry| Membership::decode(&entry.body).ok());
     let in_log = newest.or_else(|| outline.snapshot.as_ref().map(|mark| mark.membership.clone()));
-    if let Some(in_log) = in_log.filter(|in_log| in_log != founders) {
+    // One that waits to be added was given none.
+    let differs = |in_log: &Membership| !founders.voters().is_empty() && !in_log.has_same_members(founders);
+    if let Some(in_log) = in_log.filter(differs) {
         let ids = |membership: &Membership| {
             membership.members().map(|node| node.to_string()).collect::<Vec<_>>().join(", ")
         };

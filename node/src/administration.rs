@@ -1,0 +1,93 @@
+//! Administration: who takes part in the cluster, and who leads it, asked for on any node.
+//!
+//! Each call waits until what it asks for is done, or says why not. A node that does not lead asks the leader. What is
+//! certain not to have happened (there was no leader, or not for long enough) is asked for again until the request's
+//! deadline; anything else never is.
+
+use consensus_api::{Error, Membership, NodeId, StateMachine};
+use tokio::sync::oneshot;
+
+use crate::driver::Request;
+use crate::errand::Errand;
+use crate::handle::Node;
+use crate::replica::NODE_STOPPED;
+
+impl<S: StateMachine, D> Node<S, D> {
+    /// The members, as the leader knew them after this call began: what was answered before is in it.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub async fn members(&self) -> Result<Membership, Error> {
+        self.read(|_| ()).await?;
+        let (sender, receiver) = oneshot::channel();
+        self.shared().send(Request::Members(sender))?;
+        receiver.await.map_err(|_| self.shared().stopped())
+    }
+
+    /// Adds a member that receives the log and has no vote. `address` is where the transport finds it, if it needs to be
+    /// told; else it is empty.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] says what stands against it, such as another change under way. [`Error::OutcomeUnknown`] when
+    /// no end of it was seen in time: look at [`members`](Self::members).
+    pub async fn add_learner(
+        &self,
+        node: impl Into<NodeId>,
+        address: impl Into<String>,
+    ) -> Result<(), Error> {
+        self.administer(Errand::AddLearner { node: node.into(), address: address.into() }).await
+    }
+
+    /// Gives a member a vote, once it has caught up with the log. As long as that takes the cluster goes on without it.
+    ///
+    /// # Errors
+    /// As for [`add_learner`](Self::add_learner); also [`Error::Refused`] when it does not catch up, and then it is what
+    /// it was.
+    pub async fn promote(&self, node: impl Into<NodeId>) -> Result<(), Error> {
+        self.administer(Errand::Promote { node: node.into() }).await
+    }
+
+    /// Removes a member, voter or not. A leader that is removed hands over first. The node goes on running, without a
+    /// part in the cluster; shut it down at leisure.
+    ///
+    /// # Errors
+    /// As for [`add_learner`](Self::add_learner).
+    pub async fn remove(&self, node: impl Into<NodeId>) -> Result<(), Error> {
+        self.administer(Errand::Remove { node: node.into() }).await
+    }
+
+    /// Makes these the members, by whatever steps it takes: new voters catch up first, and old and new ones hand over to
+    /// each other without a gap. Addresses that are not given stay as they are.
+    ///
+    /// # Errors
+    /// As for [`promote`](Self::promote).
+    pub async fn change_membership(&self, membership: Membership) -> Result<(), Error> {
+        self.administer(Errand::Replace { membership }).await
+    }
+
+    /// From now on every node finds this member at another address.
+    ///
+    /// # Errors
+    /// As for [`add_learner`](Self::add_learner).
+    pub async fn set_address(
+        &self,
+        node: impl Into<NodeId>,
+        address: impl Into<String>,
+    ) -> Result<(), Error> {
+        self.administer(Errand::SetAddress { node: node.into(), address: address.into() }).await
+    }
+
+    /// Lets `to` lead, or whoever is best placed. Writes wait meanwhile, for one election timeout at most.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] says why the leader leads on. [`Error::OutcomeUnknown`] when no end of it was seen in time.
+    pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), Error> {
+        self.administer(Errand::Transfer { to }).await
+    }
+
+    async fn administer(&self, errand: Errand) -> Result<(), Error> {
+        let (answer, receiver) = oneshot::channel();
+        self.shared().send(Request::Administer { errand, answer })?;
+        receiver.await.unwrap_or(Err(Error::OutcomeUnknown { reason: NODE_STOPPED }))
+    }
+}

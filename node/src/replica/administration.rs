@@ -1,0 +1,261 @@
+//! [`Administration`]: errands of operators, on their way to the leader and back.
+//!
+//! An errand has a name, as a proposal has, out of a space of its own; the engine puts that name into the entries it
+//! makes of it, so that a later leader that finishes a change can tell whose it was.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use consensus_api::{
+    Engine, Error, Event, Generation, Incarnation, NodeId, Outcome, ProposalId, Refusal, Role, Time,
+};
+
+use super::Replica;
+use super::proposals::TIMED_OUT;
+use crate::envelope::{Envelope, ErrandOutcome};
+use crate::errand::Errand;
+
+/// Names of errands have this bit set, and names of proposals never.
+const ERRAND: u64 = 1 << 63;
+/// At most so many errands of one node wait.
+const WAITING_MAX: usize = 64;
+
+/// Errands of this node that wait for their end.
+#[derive(Debug)]
+pub(super) struct Administration {
+    sequence: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    /// The errands that others handed to this node, by who and in which life: the newest of each. A copy is not taken.
+    taken: BTreeMap<(NodeId, Incarnation), u64>,
+    /// After a refusal that will pass nothing is asked before this.
+    not_before: Time,
+    /// This leader's own wish to hand over, before it stops.
+    pub(super) handing_over: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    errand: Errand,
+    /// It was handed to a leader, and what becomes of it is that leader's to say.
+    handed: bool,
+    /// Until when it may wait for a leader, and until when for its end.
+    lead_by: Time,
+    end_by: Time,
+}
+
+impl Administration {
+    pub(super) const fn new() -> Self {
+        Self {
+            sequence: 0,
+            waiting: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            not_before: Time::ZERO,
+            handing_over: false,
+        }
+    }
+
+    fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        ERRAND | self.sequence
+    }
+
+    pub(super) fn is_errand(proposal: ProposalId) -> bool {
+        proposal.sequence & ERRAND != 0
+    }
+
+    pub(super) fn next_deadline(&self) -> Time {
+        let ends = self.waiting.values().map(|waiting| match waiting.handed {
+            true => waiting.end_by,
+            false if self.not_before > Time::ZERO => waiting.lead_by.min(self.not_before),
+            false => waiting.lead_by,
+        });
+        ends.min().unwrap_or(Time::MAX)
+    }
+
+    /// Ends the errand of that name.
+    fn end(&mut self, sequence: u64, result: Result<(), Error>, out: &mut Vec<(u64, Result<(), Error>)>) {
+        out.extend(self.waiting.remove(&sequence).map(|waiting| (waiting.ticket, result)));
+    }
+
+    /// The errand of that name certainly did not happen: it goes again, a moment later, under another name.
+    fn again(&mut self, sequence: u64, not_before: Time) {
+        if let Some(waiting) = self.waiting.remove(&sequence) {
+            let sequence = self.next_sequence();
+            self.waiting.insert(sequence, Waiting { handed: false, ..waiting });
+            self.not_before = not_before;
+        }
+    }
+}
+
+impl<E: Engine, P, R> Replica<E, P, R> {
+    /// Takes an errand. `ticket` comes back in [`Outputs::administered`](super::Outputs::administered) with its end.
+    pub fn administer(&mut self, now: Time, errand: Errand, ticket: u64) {
+        if let Some(what) = Self::unsupported(&errand) {
+            let reason = Refusal::Unsupported(what).to_string();
+            return self.out.administered.push((ticket, Err(Error::Refused { reason })));
+        }
+        if self.administration.waiting.len() >= WAITING_MAX {
+            let reason = "too many errands wait already; ask again later".to_owned();
+            return self.out.administered.push((ticket, Err(Error::Refused { reason })));
+        }
+        let lead_by = now + self.options.request_deadline;
+        let patience = match errand {
+            Errand::Transfer { .. } => self.options.request_deadline,
+            _ => self.options.change_deadline,
+        };
+        let sequence = self.administration.next_sequence();
+        let waiting = Waiting { ticket, errand, handed: false, lead_by, end_by: now + patience };
+        self.administration.waiting.insert(sequence, waiting);
+    }
+
+    fn unsupported(errand: &Errand) -> Option<&'static str> {
+        match errand {
+            Errand::Transfer { .. } => {
+                (!E::CAPABILITIES.leadership_transfer).then_some("a transfer of leadership")
+            }
+            _ => (!E::CAPABILITIES.membership_change).then_some("a change of membership"),
+        }
+    }
+
+    /// Hands errands to the leader, and ends those whose time is up.
+    pub(super) fn run_errands(&mut self, now: Time) {
+        if self.administration.waiting.is_empty() {
+            return;
+        }
+        let waited = self.options.request_deadline;
+        let Administration { waiting, .. } = &mut self.administration;
+        let late = |waiting: &Waiting| now >= if waiting.handed { waiting.end_by } else { waiting.lead_by };
+        let ended: Vec<u64> =
+            waiting.iter().filter(|(_, waiting)| late(waiting)).map(|(sequence, _)| *sequence).collect();
+        for waiting in ended.into_iter().filter_map(|sequence| waiting.remove(&sequence)) {
+            let unknown = Error::OutcomeUnknown { reason: TIMED_OUT };
+            let error = if waiting.handed { unknown } else { Error::NoLeader { waited } };
+            self.out.administered.push((waiting.ticket, Err(error)));
+        }
+        if now < self.administration.not_before {
+            return;
+        }
+        self.administration.not_before = Time::ZERO;
+        let open = self.administration.waiting.iter().filter(|(_, waiting)| !waiting.handed);
+        for sequence in open.map(|(sequence, _)| *sequence).collect::<Vec<_>>() {
+            self.run_errand(now, sequence);
+        }
+    }
+
+    fn run_errand(&mut self, now: Time, sequence: u64) {
+        let standing = self.engine.standing();
+        let Some(leader) = standing.leader else { return };
+        let Some(waiting) = self.administration.waiting.get_mut(&sequence) else { return };
+        waiting.handed = true;
+        let errand = waiting.errand.clone();
+        let (node, incarnation) = (self.identity.node, self.identity.incarnation);
+        if leader == node {
+            self.carry_out_errand(now, ProposalId { node, incarnation, sequence }, &errand);
+        } else {
+            let generation = standing.generation;
+            let envelope = Envelope::Errand { generation, incarnation, sequence, errand };
+            self.ship(leader, envelope, Bytes::new());
+        }
+    }
+
+    /// Another node hands an errand to this one, the leader of that generation as far as it knows.
+    pub(super) fn take_errand(
+        &mut self,
+        now: Time,
+        generation: Generation,
+        proposal: ProposalId,
+        errand: &Errand,
+    ) {
+        let newest = self.administration.taken.entry((proposal.node, proposal.incarnation)).or_insert(0);
+        if proposal.sequence <= *newest || !Administration::is_errand(proposal) {
+            return;
+        }
+        *newest = proposal.sequence;
+        let standing = self.engine.standing();
+        if standing.role == Role::Leader && standing.generation == generation {
+            self.carry_out_errand(now, proposal, errand);
+        } else if self.led.is_some_and(|first| first <= generation) && generation.node == self.identity.node {
+            // As for a forwarded proposal: only one that this life has never taken is said not to have happened.
+            self.tell_errand(now, proposal, ErrandOutcome::NotTaken);
+        }
+    }
+
+    fn carry_out_errand(&mut self, now: Time, proposal: ProposalId, errand: &Errand) {
+        match errand.apply(self.engine.membership()) {
+            Ok(Some(membership)) => self.step(now, Event::ChangeMembership { proposal, membership }),
+            Ok(None) => {
+                let to = if let Errand::Transfer { to } = errand { *to } else { None };
+                self.step(now, Event::TransferLeadership { proposal, to });
+            }
+            Err(reason) => self.tell_errand(now, proposal, ErrandOutcome::Refused(reason)),
+        }
+    }
+
+    /// The engine says what became of an errand.
+    pub(super) fn errand_outcome(&mut self, now: Time, proposal: ProposalId, outcome: Outcome) {
+        let told = match outcome {
+            Outcome::Accepted(_) => return,
+            Outcome::Completed => ErrandOutcome::Done,
+            Outcome::Refused(Refusal::NotLeader | Refusal::NotYet(_)) => ErrandOutcome::NotTaken,
+            Outcome::Refused(refusal) => ErrandOutcome::Refused(refusal.to_string()),
+            Outcome::Unknown => ErrandOutcome::Unknown,
+        };
+        self.tell_errand(now, proposal, told);
+    }
+
+    fn tell_errand(&mut self, now: Time, proposal: ProposalId, outcome: ErrandOutcome) {
+        let ProposalId { node, incarnation, sequence } = proposal;
+        if node == self.identity.node {
+            if incarnation == self.identity.incarnation {
+                self.errand_ended(now, sequence, outcome);
+            }
+        } else {
+            self.ship(node, Envelope::ErrandEnded { incarnation, sequence, outcome }, Bytes::new());
+        }
+    }
+
+    /// An errand of this life has come to its end, or has to be handed over again.
+    pub(super) fn errand_ended(&mut self, now: Time, sequence: u64, outcome: ErrandOutcome) {
+        if sequence == ERRAND {
+            self.administration.handing_over = false;
+            return;
+        }
+        let result = match outcome {
+            ErrandOutcome::Done => Ok(()),
+            ErrandOutcome::NotTaken => {
+                let not_before = now + self.options.timing.heartbeat / 4;
+                return self.administration.again(sequence, not_before);
+            }
+            ErrandOutcome::Refused(reason) => Err(Error::Refused { reason }),
+            ErrandOutcome::Unknown => Err(Error::OutcomeUnknown { reason: LEADER_LOST }),
+        };
+        self.administration.end(sequence, result, &mut self.out.administered);
+    }
+
+    /// Before this node stops: if it leads, another should. Whether that is under way is told by
+    /// [`is_quiet`](Self::is_quiet), for one election timeout at most.
+    pub fn hand_over(&mut self, now: Time) {
+        if E::CAPABILITIES.leadership_transfer && self.engine.standing().role == Role::Leader {
+            self.administration.handing_over = true;
+            let (node, incarnation) = (self.identity.node, self.identity.incarnation);
+            let proposal = ProposalId { node, incarnation, sequence: ERRAND };
+            self.step(now, Event::TransferLeadership { proposal, to: None });
+        }
+    }
+
+    /// Ends every errand: the node stops.
+    pub(super) fn fail_errands(&mut self, error: &Error) {
+        for (_, waiting) in std::mem::take(&mut self.administration.waiting) {
+            let unknown = Error::OutcomeUnknown { reason: super::NODE_STOPPED };
+            let error = if waiting.handed { unknown } else { error.clone() };
+            self.out.administered.push((waiting.ticket, Err(error)));
+        }
+    }
+}
+
+const LEADER_LOST: &str = "the leader that had begun with it leads no longer; look at the members there are";
+
+/// How long a change may take before its end is no longer waited for: as long as a large snapshot takes.
+pub(crate) const CHANGE_DEADLINE: Duration = Duration::from_secs(900);
