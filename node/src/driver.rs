@@ -119,6 +119,8 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         for _ in 0..ROUNDS_MAX {
             let now = self.clock.now();
             let took = self.take_in(now, cx);
+            // Anew, lest a lease be judged by a time before the read came in: the process may have stood still between.
+            let now = self.clock.now();
             self.replica.advance(now, self.clock.wall());
             let gave = self.carry_out(now);
             self.stop_if_quiet(now);
@@ -158,7 +160,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 Arrival::Frame { frame, .. } => self.meter.received(frame.len()),
                 _ => self.board.connection_changed(),
             }
-            self.replica.arrival(now, wall, arrival);
+            self.replica.arrival(self.clock.now(), wall, arrival);
             took = true;
         }
         while let Poll::Ready(Some(feedback)) = self.feedback.poll_recv(cx) {

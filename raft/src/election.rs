@@ -93,6 +93,9 @@ impl Raft {
         if term > self.term && candidacy != Candidacy::Handed && self.has_live_leader() {
             return;
         }
+        if self.timers.now < self.timers.votes_from {
+            return;
+        }
         let pre = candidacy == Candidacy::Pre;
         let up_to_date = candidate_last >= (self.log.last_term(), self.log.last());
         if pre {

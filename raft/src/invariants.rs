@@ -121,6 +121,10 @@ fn check_leader(raft: &Raft, leading: &Leadership, laws: &mut Laws) {
         laws.hold(peer.round <= leading.reads.newest, "nobody confirms a read that has not begun");
     }
     let reads = &leading.reads;
+    laws.hold(
+        leading.peers.iter().all(|peer| peer.asked <= reads.newest),
+        "nobody is asked about later reads",
+    );
     laws.hold(reads.asked <= reads.newest, "only reads that have begun are asked about");
     laws.hold(reads.confirmed <= reads.newest, "only reads that have begun are confirmed");
     let mut earlier = (reads.newest, Index::ZERO);

@@ -31,7 +31,9 @@
 //! therefore begins with an empty entry, which commits whatever came before it.
 //!
 //! *Reads.* A read takes the commit index and waits until a quorum has answered a message that left after the read
-//! began. One round of messages confirms all reads that have gathered.
+//! began. One round of messages confirms all reads that have gathered; while entries flow, they carry it. With leases
+//! (an option) a lease read is answered at once, for as long as a quorum that answered lately still refuses to elect
+//! another.
 //!
 //! *Crashes.* Term and vote are written in one piece. A vote, an acknowledgement and a candidate's request leave only
 //! once what they rest on is durable, and not at all if the term has moved on meanwhile.
@@ -64,6 +66,8 @@
 //! * Changes of one voter at a time (section 4.1) are not made: every change of voters goes through a joint membership.
 //! * Heartbeats and entries go on for a while to members that were removed, so that they learn of it and fall silent.
 //!
+//! [`incidents`] lists what went wrong elsewhere, and which test would catch it here.
+//!
 //! # Where things are
 //!
 //! | module | chapter |
@@ -81,6 +85,9 @@
 //! | `messages` | what members say, and its byte form |
 //! | `timers` | time and dice |
 //! | `invariants` | the laws, as asserts |
+
+#[doc = include_str!("../incidents.md")]
+pub mod incidents {}
 
 mod change;
 mod election;

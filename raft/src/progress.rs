@@ -32,6 +32,8 @@ pub(crate) struct Peer {
     pub(crate) commit_told: Index,
     /// The newest read it has confirmed the leadership for.
     pub(crate) round: ReadRound,
+    /// The newest read it was asked to confirm.
+    pub(crate) asked: ReadRound,
     /// When it was last heard.
     pub(crate) contact: Moment,
     /// How much it should lead, as it says.
@@ -80,6 +82,7 @@ impl Peer {
             stalled: false,
             commit_told: Index::ZERO,
             round: ReadRound::default(),
+            asked: ReadRound::default(),
             contact: Moment(now),
             priority: 0,
             leaving: None,

@@ -105,7 +105,8 @@ impl Engine for Raft {
         match event {
             Event::Message { from, message, entries } => self.on_message(from, message, entries, effects),
             Event::Propose(entry) => self.on_propose(entry, effects),
-            Event::Read(id) | Event::LeaseRead(id) => self.on_read(id, effects),
+            Event::Read(id) => self.on_read(id, effects),
+            Event::LeaseRead(id) => self.on_lease_read(id, effects),
             Event::ChangeMembership { proposal, membership } => {
                 self.on_change_membership(proposal, membership, effects);
             }

@@ -2,10 +2,12 @@
 //! to (thesis, section 6.4).
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use consensus_api::{Effects, Index, ReadId, Refusal};
+use consensus_api::{Effects, Index, ReadId, Refusal, Time};
 
 use crate::raft::{Leadership, Raft, State};
+use crate::timers::Moment;
 use crate::{Message, ReadRound};
 
 /// The reads a leader has yet to answer.
@@ -19,11 +21,13 @@ use crate::{Message, ReadRound};
 pub(crate) struct Reads {
     /// The newest number given out.
     pub(crate) newest: ReadRound,
-    /// The number last sent to every voter.
+    /// The number last sent to a quorum, by heartbeats or beside entries.
     pub(crate) asked: ReadRound,
     /// The highest number that a quorum has echoed.
     pub(crate) confirmed: ReadRound,
     waiting: VecDeque<Waiting>,
+    /// When the rounds of heartbeats that may prove a lease began, oldest first.
+    begun: VecDeque<(ReadRound, Moment)>,
 }
 
 /// A read that waits.
@@ -39,6 +43,21 @@ impl Reads {
     fn push(&mut self, id: ReadId, index: Index) {
         self.newest.0 += 1;
         self.waiting.push_back(Waiting { id, round: self.newest, index });
+    }
+
+    /// Begins a round at this time, of which an echo proves that its sender had heard nobody else by then. Rounds older
+    /// than `memory` prove no lease any more.
+    pub(crate) fn begin_round(&mut self, now: Time, memory: Duration) {
+        self.newest.0 += 1;
+        self.begun.push_back((self.newest, Moment(now)));
+        while self.begun.front().is_some_and(|(_, at)| now.since(at.0) >= memory) {
+            self.begun.pop_front();
+        }
+    }
+
+    /// When the newest round began that is not above `confirmed`.
+    fn began(&self, confirmed: ReadRound) -> Option<Time> {
+        self.begun.iter().rev().find(|(round, _)| *round <= confirmed).map(|(_, at)| at.0)
     }
 
     /// Whether a round of heartbeats has to be sent for the sake of reads.
@@ -68,6 +87,34 @@ impl Raft {
         // be lies before that entry, and the read waits for it (etcd#7331).
         leading.reads.push(id, self.commit.max(leading.start));
         self.answer_reads(effects);
+    }
+
+    /// Someone wants to read, and a lease will do.
+    pub(crate) fn on_lease_read(&mut self, id: ReadId, effects: &mut Effects<Message>) {
+        if self.has_lease() {
+            effects.reads.push((id, Ok(self.commit)));
+        } else {
+            self.on_read(id, effects);
+        }
+    }
+
+    /// Whether nobody else can lead yet, by the clocks: a quorum answered a round of heartbeats that *began* so lately
+    /// that it still refuses to elect another (thesis, section 6.4.1). Measured from when the round began, and by the
+    /// time of this very step, a pause of this process only makes the lease older. Once this leader has told anyone to
+    /// succeed it there is none for the rest of the term: the order may arrive at any time (raft-rs#234).
+    fn has_lease(&mut self) -> bool {
+        let Self { node, timers, options, membership, commit, state, scratch, .. } = self;
+        let State::Leader(leading) = state else { return false };
+        let Some(lease) = options.lease(timers.timing.election_timeout_min) else { return false };
+        if *commit < leading.start || leading.handed_over.is_some() {
+            return false;
+        }
+        let newest = leading.reads.newest.0;
+        let round_of = |member| {
+            if member == *node { newest } else { leading.peer(member).map_or(0, |peer| peer.round.0) }
+        };
+        let confirmed = membership.quorum_reached(scratch, round_of).map(ReadRound).unwrap_or_default();
+        leading.reads.began(confirmed).is_some_and(|began| timers.now.since(began) < lease)
     }
 
     /// Answers the reads for which a quorum has confirmed the leadership.

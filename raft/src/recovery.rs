@@ -47,6 +47,10 @@ pub(crate) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<Raft, 
         founders,
         log,
     };
+    if raft.options.lease_drift_ppm_max.is_some() {
+        // A leader's lease rests on what this member may have answered before it stopped (thesis, section 6.4.1).
+        raft.timers.votes_from = now + timing.election_timeout_min;
+    }
     if raft.is_alone() {
         raft.timers.election = now; // there is nobody to wait for
     }

@@ -48,10 +48,38 @@ impl Raft {
     /// The end of every step: a leader sends each peer what it may have. While a peer's window is full, entries gather,
     /// and its next frame takes them all.
     pub(crate) fn send_what_is_due(&mut self, effects: &mut Effects<Message>) {
-        let read_round_due = matches!(&self.state, State::Leader(leading) if leading.reads.is_round_due());
-        if read_round_due {
+        self.send_entries(effects);
+        self.send_read_round(effects);
+    }
+
+    /// Reads that gathered need a round of messages, unless entries carry it: those just sent or, as long as a quorum
+    /// still has some to acknowledge, the next ones. At the latest the next heartbeat does.
+    fn send_read_round(&mut self, effects: &mut Effects<Message>) {
+        let Self { node, timers, membership, state: State::Leader(leading), scratch, .. } = self else {
+            return;
+        };
+        if !leading.reads.is_round_due() {
+            return;
+        }
+        let newest = leading.reads.newest;
+        let Leadership { peers, reads, .. } = leading;
+        let peer = |id| peers.binary_search_by_key(&id, |peer| peer.id).ok().map(|at| &peers[at]);
+        let asked =
+            |member| if member == *node { newest.0 } else { peer(member).map_or(0, |peer| peer.asked.0) };
+        let asked = membership.quorum_reached(scratch, asked).map(ReadRound).unwrap_or_default();
+        reads.asked = reads.asked.max(asked);
+        let busy = |peer: &Peer| {
+            let acknowledges = !peer.stalled && !timers.is_long_ago(peer.contact.0);
+            acknowledges && peer.window().is_some_and(|window| window.len() > 0)
+        };
+        if reads.is_round_due()
+            && !membership.quorum_holds(|member| member == *node || peer(member).is_some_and(busy))
+        {
             self.send_heartbeats(effects);
         }
+    }
+
+    fn send_entries(&mut self, effects: &mut Effects<Message>) {
         let Self { term, log, commit, limits, state: State::Leader(leading), .. } = self else { return };
         let round = leading.reads.newest;
         for peer in &mut leading.peers {
@@ -64,6 +92,7 @@ impl Raft {
                 effects.snapshots_needed.push(peer.id);
                 continue;
             };
+            peer.asked = round;
             if peer.next <= log.last() {
                 let bytes_max = limits.frame_bytes_max;
                 let range = EntryRange { first: peer.next, last: log.last(), bytes_max };
@@ -201,7 +230,12 @@ impl Raft {
         self.forget_leaving_peers();
         self.reconsider_transfer();
         let next = self.timers.now + self.timers.timing.heartbeat;
+        let memory = self.timers.timing.election_timeout_min;
+        let (now, leases) = (self.timers.now, self.options.lease_drift_ppm_max.is_some());
         if let State::Leader(leading) = &mut self.state {
+            if leases {
+                leading.reads.begin_round(now, memory);
+            }
             leading.heartbeat = Moment(next);
             for peer in &mut leading.peers {
                 peer.stalled = peer.expects_answer();
@@ -215,6 +249,7 @@ impl Raft {
         let round = leading.reads.newest;
         leading.reads.asked = round;
         for peer in &mut leading.peers {
+            peer.asked = round;
             effects.send(peer.id, After::Now, heartbeat_message(*term, log, *commit, peer, round));
             peer.commit_told = peer.matched.min(*commit);
         }

@@ -24,6 +24,8 @@ pub(crate) struct Timers {
     pub(crate) election: Time,
     /// When this follower last heard from the leader of its term.
     pub(crate) contact: Time,
+    /// Before this a member that just started gives no vote: it may have promised a leader not to, and forgotten it.
+    pub(crate) votes_from: Time,
     /// The dice: SplitMix64 (Steele, Lea, Flood 2014), a counter and a mixing function.
     dice: u64,
 }
@@ -32,7 +34,7 @@ impl Timers {
     /// The node's number is mixed in, lest nodes given equal seeds draw equal timeouts for ever.
     pub(crate) fn new(timing: Timing, now: Time, seed: u64, node: NodeId) -> Self {
         let dice = seed ^ mix(node.0);
-        let mut timers = Self { timing, now, election: now, contact: now, dice };
+        let mut timers = Self { timing, now, election: now, contact: now, votes_from: now, dice };
         timers.draw_election();
         timers
     }

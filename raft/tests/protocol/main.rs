@@ -6,6 +6,8 @@ mod cluster;
 mod commit;
 mod disk;
 mod election;
+mod incidents;
+mod leases;
 mod logs;
 mod membership;
 mod messages;

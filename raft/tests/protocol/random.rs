@@ -7,6 +7,7 @@ use std::time::Duration;
 use consensus_api::{
     Engine, EntryKind, Event, FlowLimits, Generation, Index, Membership, NodeId, Outcome, ProposalId,
 };
+use quorate_raft::Options;
 
 use crate::cluster::{Cluster, timing};
 use crate::packets::Packet;
@@ -19,6 +20,8 @@ const PACKETS_MAX: usize = 60;
 /// One random schedule.
 struct Schedule {
     cluster: Cluster,
+    /// Reads may be answered from leases; then all clocks go alike.
+    leases: bool,
     dice: u64,
     seed: u64,
     /// Members that hear each other share a side.
@@ -34,6 +37,8 @@ struct Schedule {
     /// What was said about generations that are over, and up to where the log was committed then.
     settled: Vec<(Generation, Index)>,
     answered: u64,
+    /// Reads that were answered at once, from a lease.
+    leased: u64,
     /// Changes of membership and transfers; how many were done, and how many were not.
     errands: BTreeSet<ProposalId>,
     done: u64,
@@ -53,12 +58,19 @@ impl Schedule {
             inflight_bytes_max: 300 + 100 * (seed as usize % 5),
             frame_bytes_max: 100 + 100 * (seed as usize % 3),
         };
+        let leases = seed % 4 == 1;
+        for id in (1..=voters + learners + seed % 3).filter(|_| leases) {
+            let mut options = Options::default();
+            options.lease_drift_ppm_max = Some(1000);
+            cluster.options.insert(id, options);
+        }
         cluster.ids().into_iter().for_each(|id| cluster.restart(id));
         // In two of three schedules others wait to be added.
         let last = voters + learners;
         (last + 1..=last + seed % 3).for_each(|id| cluster.join(id));
         Self {
             cluster,
+            leases,
             dice: seed ^ 0x5DEE_CE66_D123_4567,
             seed,
             sides: BTreeMap::new(),
@@ -69,6 +81,7 @@ impl Schedule {
             refused: BTreeSet::new(),
             settled: Vec::new(),
             answered: 0,
+            leased: 0,
             errands: BTreeSet::new(),
             done: 0,
             undone: 0,
@@ -143,8 +156,13 @@ impl Schedule {
     }
 
     fn tick(&mut self, id: u64, time: Duration) {
+        for other in self.cluster.ids() {
+            if other == id || self.leases {
+                let member = self.cluster.member_mut(other);
+                member.now = member.now + time;
+            }
+        }
         let member = self.cluster.member_mut(id);
-        member.now = member.now + time;
         if member.raft.as_ref().is_some_and(|raft| raft.deadline() <= member.now) {
             self.cluster.step(id, Event::Tick);
         }
@@ -205,7 +223,13 @@ impl Schedule {
             self.reads += 1;
             let floor = self.highest_commit();
             self.floors.insert((id, self.reads), floor);
-            self.cluster.read(id, self.reads);
+            if self.leases {
+                self.cluster.lease_read(id, self.reads);
+                let at_once = self.cluster.answer(id, self.reads).is_some_and(|answer| answer.is_ok());
+                self.leased += u64::from(at_once && self.cluster.ids().len() > 1);
+            } else {
+                self.cluster.read(id, self.reads);
+            }
         }
     }
 
@@ -411,7 +435,7 @@ fn seeds() -> std::ops::Range<u64> {
 #[test]
 fn random_schedules_keep_every_law_and_converge_once_healed() {
     let (mut laws, mut terms, mut committed, mut answered, mut restored) = (0, 0, 0, 0, 0);
-    let (mut done, mut undone, mut joint) = (0, 0, 0);
+    let (mut done, mut undone, mut joint, mut leased) = (0, 0, 0, 0);
     for seed in seeds() {
         let mut schedule = Schedule::new(seed);
         for _ in 0..MOVES {
@@ -423,6 +447,7 @@ fn random_schedules_keep_every_law_and_converge_once_healed() {
         committed += schedule.cluster.committed.len();
         answered += schedule.answered;
         (done, undone) = (done + schedule.done, undone + schedule.undone);
+        leased += schedule.leased;
         joint += schedule.joint_memberships();
         terms += schedule.cluster.term(1);
         restored += schedule.cluster.members.values().filter(|member| member.restored.is_some()).count();
@@ -430,11 +455,11 @@ fn random_schedules_keep_every_law_and_converge_once_healed() {
     println!(
         "seeds {:?}: {laws} laws held over {terms} terms, {committed} entries committed, {answered} reads \
          answered, {restored} members restored from snapshots, {done} changes and transfers done, {undone} not, \
-         {joint} joint memberships",
+         {joint} joint memberships, {leased} reads answered from leases",
         seeds()
     );
     assert!(
-        terms > 0 && committed > 0 && answered > 0 && restored > 0 && joint > 0,
+        terms > 0 && committed > 0 && answered > 0 && restored > 0 && joint > 0 && leased > 0,
         "nothing was put to the test"
     );
 }

@@ -171,3 +171,34 @@ fn a_leader_that_is_deposed_refuses_the_reads_it_holds() {
     cluster.settle();
     assert_eq!(cluster.answer(1, 1), Some(Err(Refusal::NotLeader)));
 }
+
+/// Reads under write load: entries that are on their way anyway ask, and their acknowledgements answer.
+#[test]
+fn reads_cost_no_message_while_entries_flow() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let mut heartbeats = 0;
+    cluster.propose(1);
+    for read in 1..=100 {
+        cluster.read(1, read);
+        cluster.propose(1);
+        let sent = cluster.deliver_only(|_| true);
+        heartbeats += sent.iter().filter(|packet| is_heartbeat(packet)).count();
+        cluster.complete_all_writes();
+    }
+    assert_eq!(heartbeats, 0);
+    cluster.settle();
+    assert!((1..=100).all(|read| matches!(cluster.answer(1, read), Some(Ok(_)))));
+}
+
+/// When nothing more is written, reads that waited for entries to carry them do not wait on.
+#[test]
+fn reads_that_waited_for_entries_go_by_themselves_when_there_are_none() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose(1);
+    cluster.read(1, 1);
+    assert!(cluster.packets.iter().all(|packet| !is_heartbeat(packet)), "entries are on their way");
+    cluster.settle();
+    assert_eq!(cluster.answer(1, 1), Some(Ok(1)), "no clock moved");
+}
