@@ -312,16 +312,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             self.meter.failed(&error);
             ticket.finish(Err(error));
         }
-        for (ticket, result) in out.administered.drain(..) {
-            // Whoever waited may be gone: it stands all the same.
-            let _ = self.errands.remove(&ticket).map(|answer| answer.send(result));
-        }
-        for (node, address) in out.addresses.drain(..) {
-            match address {
-                Some(address) => self.transport.set_address(node, &address),
-                None => self.transport.forget(node),
-            }
-        }
+        self.administer(&mut out);
         for load in out.loads.drain(..) {
             gave = true;
             let reader = self.reader.clone();
@@ -338,6 +329,20 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         }
         self.out = out;
         gave
+    }
+
+    /// Tells operators what became of their errands, and the transport where members are found.
+    fn administer(&mut self, out: &mut Tickets<S>) {
+        for (ticket, result) in out.administered.drain(..) {
+            // Whoever waited may be gone: it stands all the same.
+            let _ = self.errands.remove(&ticket).map(|answer| answer.send(result));
+        }
+        for (node, address) in out.addresses.drain(..) {
+            match address {
+                Some(address) => self.transport.set_address(node, &address),
+                None => self.transport.forget(node),
+            }
+        }
     }
 
     fn hand_over(&mut self, work: Work<S>) {
