@@ -73,6 +73,7 @@
 //! * `client` (default): exactly-once clients, in this process and from others: `Client`, `ClientPort`.
 //! * `metrics`: counts and levels, for the facade of that name; `docs/metrics.md` lists them.
 //! * `__engine`: set by every engine's feature; not for you.
+//! * `__mutations`: bugs that tests can switch on, to show that they would be found; not for you.
 //!
 //! # Further
 //!

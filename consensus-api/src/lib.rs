@@ -52,6 +52,8 @@ mod event;
 mod identity;
 mod log_storage;
 mod membership;
+#[doc(hidden)]
+pub mod mutation;
 mod outline;
 mod payload;
 mod position;

@@ -4,16 +4,22 @@
 //! tests beside this file check it for all sizes.
 
 use crate::NodeId;
+use crate::mutation::mutated;
 
 /// The size of a majority of `members`: more than half. 0 members have none, and the answer 1 says so.
 pub const fn majority(members: usize) -> usize {
     members / 2 + 1
 }
 
+/// A majority, as counted below.
+fn needed(members: usize) -> usize {
+    if mutated("quorum/one-short") { members.div_ceil(2) } else { majority(members) }
+}
+
 /// Whether `holds` is true of a majority of `members`. Each member counts once, whoever reports it how often. Never
 /// true of an empty set.
 pub fn majority_holds(members: &[NodeId], mut holds: impl FnMut(NodeId) -> bool) -> bool {
-    members.iter().filter(|member| holds(**member)).count() >= majority(members.len())
+    members.iter().filter(|member| holds(**member)).count() >= needed(members.len())
 }
 
 /// The largest value that a majority of `members` has reached, where `reached` tells each member's.
@@ -29,7 +35,7 @@ pub fn majority_reached<V: Ord + Copy>(
     scratch.clear();
     scratch.extend(members.iter().map(|member| reached(*member)));
     scratch.sort_unstable_by(|a, b| b.cmp(a));
-    scratch.get(majority(members.len()) - 1).copied()
+    scratch.get(needed(members.len()) - 1).copied()
 }
 
 /// Whether flexible quorums of these sizes always meet: any `first` members and any `second` members of `members`

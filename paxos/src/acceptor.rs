@@ -1,6 +1,7 @@
 //! [`Acceptor`]: the promise, the one thing an acceptor must never forget. The values it accepted stand in the log.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use consensus_api::mutation::mutated;
 use consensus_api::{Generation, NodeId, WriteSeq};
 
 /// The highest ballot this member has promised: it acts for no lower one, at any slot (Lamport 2001, "Paxos Made
@@ -33,7 +34,7 @@ impl Acceptor {
 
     /// Whether a proposer of this ballot may still be obeyed.
     pub(crate) fn obeys(&self, ballot: Generation) -> bool {
-        ballot >= self.promised
+        ballot >= self.promised || mutated("paxos/accept-below-the-promise")
     }
 
     /// Promises a ballot. The caller writes the bytes, under the number given to [`written`](Self::written).
@@ -45,7 +46,7 @@ impl Acceptor {
 
     /// The promise is being written.
     pub(crate) fn written(&mut self, seq: WriteSeq) {
-        self.unsynced = Some(seq);
+        self.unsynced = Some(seq).filter(|_| !mutated("paxos/promise-before-sync"));
     }
 
     /// Everything written up to this number is durable.

@@ -1,5 +1,6 @@
 //! Elections: timeouts, pre-votes, votes, and the first steps of a leader (thesis, sections 3.4, 3.6.1, 4.2.3, 9.6).
 
+use consensus_api::mutation::mutated;
 use consensus_api::{After, Effects, Entry, Generation, Index, NodeId, Outcome, WriteSeq};
 
 use crate::hard_state::HardState;
@@ -66,6 +67,10 @@ impl Raft {
         self.timers.draw_election();
         let written = effects.newest_write();
         self.state = State::Candidate(Tally { granted: Vec::new(), own_vote: Some(written) });
+        if mutated("raft/candidacy-before-sync") {
+            self.state = State::Candidate(Tally { granted: vec![self.node], own_vote: None });
+            return self.request_votes(term, candidacy, After::Now, effects);
+        }
         self.request_votes(term, candidacy, After::Durable(written), effects);
     }
 
@@ -90,14 +95,16 @@ impl Raft {
     ) {
         // While there is a leader nobody needs another; not even the later term is taken up (thesis, section 4.2.3).
         // Unless it is that leader's own wish.
-        if term > self.term && candidacy != Candidacy::Handed && self.has_live_leader() {
+        let disturbs = candidacy != Candidacy::Handed && !mutated("raft/vote-under-a-live-leader");
+        if term > self.term && disturbs && self.has_live_leader() {
             return;
         }
         if self.timers.now < self.timers.votes_from {
             return;
         }
         let pre = candidacy == Candidacy::Pre;
-        let up_to_date = candidate_last >= (self.log.last_term(), self.log.last());
+        let up_to_date = candidate_last >= (self.log.last_term(), self.log.last())
+            || mutated("raft/vote-for-a-shorter-log");
         if pre {
             // A grant bears the term asked about, a refusal this member's own, so that the one asking can catch up
             // (etcd#8243, etcd#8501). Neither changes anything here, not even a timer (hashicorp/raft#609).
@@ -110,16 +117,21 @@ impl Raft {
         if term > self.term {
             self.enter_term(term, None, effects);
         }
-        let free = self.vote == Some(from) || (self.vote.is_none() && self.leader.is_none());
+        let free = self.vote == Some(from)
+            || (self.vote.is_none() && self.leader.is_none())
+            || mutated("raft/two-votes-in-a-term");
         let granted = term == self.term && free && up_to_date;
         if granted && self.vote.is_none() {
             self.vote = Some(from);
             self.state = State::Follower { following: false };
             self.timers.draw_election();
             let hard_state = HardState { term, vote: self.vote };
-            self.log.write_hard_state(self.timers.now, hard_state, effects);
+            if !mutated("raft/vote-not-written") {
+                self.log.write_hard_state(self.timers.now, hard_state, effects);
+            }
         }
-        let after = if granted { After::Durable(effects.newest_write()) } else { After::Now };
+        let rests_on_disk = granted && !mutated("raft/vote-before-sync");
+        let after = if rests_on_disk { After::Durable(effects.newest_write()) } else { After::Now };
         effects.send(from, after, Message { term: self.term, body: Body::Vote { pre, granted } });
     }
 

@@ -1,5 +1,6 @@
 //! The follower's side of replication: the consistency check, conflicts, acknowledgements (thesis, section 3.5).
 
+use consensus_api::mutation::mutated;
 use consensus_api::{After, Effects, Entry, EntryKind, Generation, Index, Membership, NodeId};
 
 use crate::raft::Raft;
@@ -36,17 +37,24 @@ impl Raft {
         }
         // Only what this message covers is claimed, never a tail of one's own behind it.
         let covered = prev.plus(entries.len() as u64);
-        let matched = covered.max(self.commit);
+        let own_tail = if mutated("raft/ack-of-the-own-tail") { self.log.last() } else { Index::ZERO };
+        let matched = covered.max(self.commit).max(own_tail);
         let accepted = Message { term: self.term, body: Body::Accepted { matched, round } };
-        effects.send(from, After::Durable(effects.newest_write()), accepted);
-        self.commit_upto(commit.min(matched), effects);
+        let rests_on =
+            if mutated("raft/ack-before-sync") { After::Now } else { After::Durable(effects.newest_write()) };
+        effects.send(from, rests_on, accepted);
+        let known = if mutated("raft/commit-of-a-stale-suffix") { self.log.last() } else { matched };
+        self.commit_upto(commit.min(known), effects);
     }
 
     /// Appends what is new. `false` when the leader contradicts what is committed.
     fn take_entries(&mut self, entries: &[Entry], effects: &mut Effects<Message>) -> bool {
         let now = self.timers.now;
         let known = |entry: &&Entry| {
-            entry.index <= self.log.compacted() || self.log.agrees_at(entry.index, entry.generation)
+            let again = mutated("raft/old-append-truncates") && entry.index > self.commit;
+            let agrees = self.log.agrees_at(entry.index, entry.generation)
+                || (mutated("raft/conflict-kept") && entry.index <= self.log.last());
+            entry.index <= self.log.compacted() || (agrees && !again)
         };
         let new = &entries[entries.iter().take_while(known).count()..];
         let Some(first) = new.first() else { return true };

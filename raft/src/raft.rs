@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use consensus_api::mutation::mutated;
 use consensus_api::{
     Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index, Membership,
     NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Time,
@@ -278,7 +279,9 @@ impl Raft {
         self.leader = None;
         self.state = State::Follower { following: false };
         let hard_state = HardState { term, vote };
-        self.log.write_hard_state(self.timers.now, hard_state, effects);
+        if !mutated("raft/term-not-written") {
+            self.log.write_hard_state(self.timers.now, hard_state, effects);
+        }
     }
 
     /// Takes note that everything up to `index` is committed.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use consensus_api::mutation::mutated;
 use consensus_api::{Effects, Index, ReadId, Refusal, Time};
 
 use crate::raft::{Leadership, Raft, State};
@@ -41,7 +42,7 @@ struct Waiting {
 
 impl Reads {
     fn push(&mut self, id: ReadId, index: Index) {
-        self.newest.0 += 1;
+        self.newest.0 += u64::from(self.newest.0 == 0 || !mutated("raft/read-number-used-twice"));
         self.waiting.push_back(Waiting { id, round: self.newest, index });
     }
 
@@ -85,7 +86,8 @@ impl Raft {
         };
         // A new leader does not know what of its log is committed until its first entry is. Whatever it turns out to
         // be lies before that entry, and the read waits for it (etcd#7331).
-        leading.reads.push(id, self.commit.max(leading.start));
+        let start = if mutated("raft/read-before-an-own-entry") { Index::ZERO } else { leading.start };
+        leading.reads.push(id, self.commit.max(start));
         self.answer_reads(effects);
     }
 
@@ -131,6 +133,7 @@ impl Raft {
             peers.binary_search_by_key(&member, |peer| peer.id).map_or(0, |at| peers[at].round.0)
         };
         let confirmed = self.membership.quorum_reached(&mut self.scratch, round_of).unwrap_or_default();
+        let confirmed = if mutated("raft/read-without-a-quorum") { newest } else { confirmed };
         reads.confirmed = reads.confirmed.max(ReadRound(confirmed));
         while let Some(read) = reads.waiting.front()
             && read.round <= reads.confirmed

@@ -1,6 +1,7 @@
 //! The leader's side of replication: proposals, what to send to whom, acknowledgements, the commit rule (thesis,
 //! sections 3.5, 3.6.2 and 10.2).
 
+use consensus_api::mutation::mutated;
 use consensus_api::{
     After, Effects, Entry, EntryKind, EntryRange, Generation, Index, NodeId, Outcome, Refusal, Time,
 };
@@ -163,7 +164,11 @@ impl Raft {
         let (now, current) = (self.timers.now, self.term);
         let State::Leader(leading) = &mut self.state else { return false };
         let newest = leading.reads.newest;
-        let Some(peer) = leading.peer_mut(from).filter(|_| term == current) else { return false };
+        let Some(peer) =
+            leading.peer_mut(from).filter(|_| term == current || mutated("raft/ack-of-another-term"))
+        else {
+            return false;
+        };
         peer.contact = Moment(now);
         if round > peer.round {
             peer.round = round.min(newest);
@@ -223,7 +228,7 @@ impl Raft {
     /// Time for a heartbeat, and to see whether this leader is still one: a quorum must have answered within an election
     /// timeout (thesis, section 6.2), and the own disk must not hang, or nothing would ever get done (hashicorp/raft#503).
     pub(crate) fn on_heartbeat_due(&mut self, effects: &mut Effects<Message>) {
-        if !self.has_quorum_contact() || self.is_disk_hung() {
+        if (!self.has_quorum_contact() && !mutated("raft/leader-without-a-quorum")) || self.is_disk_hung() {
             self.step_down(effects);
             return;
         }
@@ -277,12 +282,13 @@ impl Raft {
         let Self { node, log, membership, state: State::Leader(leading), scratch, .. } = self else { return };
         let held = |member| {
             if member == *node {
-                return log.durable().0;
+                let durable = !mutated("raft/own-disk-taken-for-granted");
+                return if durable { log.durable().0 } else { log.last().0 };
             }
             leading.peer(member).map_or(0, |peer| peer.matched.0)
         };
         let Some(held) = membership.quorum_reached(scratch, held).map(Index) else { return };
-        if held >= leading.start {
+        if held >= leading.start || mutated("raft/commit-of-an-earlier-term") {
             self.commit_upto(held, effects);
             self.answer_reads(effects);
         }

@@ -1,6 +1,7 @@
 //! Snapshots: what one's own makes of the log, and what a leader's does (thesis, chapter 5). The node carries them
 //! over; the engine decides who needs one, and what counts.
 
+use consensus_api::mutation::mutated;
 use consensus_api::{After, Effects, Index, NodeId, SnapshotMark};
 
 use crate::progress::Flow;
@@ -35,7 +36,7 @@ impl Raft {
         mark: SnapshotMark,
         effects: &mut Effects<Message>,
     ) {
-        if mark.index > self.commit {
+        if mark.index > self.commit || mutated("raft/snapshot-of-the-past") {
             self.install(mark, effects);
         }
         // The leader need not wait to be told by whoever carried the snapshot. What is committed agrees with every
@@ -54,7 +55,7 @@ impl Raft {
         }
         // The entries behind it stay if the log holds its last entry. Otherwise all that is not committed may belong to
         // another history, that last entry included (thesis, section 5.3; hashicorp/raft#697).
-        if !self.log.agrees_at(index, generation) {
+        if !self.log.agrees_at(index, generation) && !mutated("raft/snapshot-keeps-a-conflict") {
             if matches!(self.state, State::Leader(_)) {
                 self.step_down(effects); // a leader that lacks what is committed has been succeeded
             }

@@ -6,6 +6,7 @@
 //! checksum of the one before it, so none can be missing unnoticed.
 
 use bytes::{Buf, BufMut, Bytes};
+use consensus_api::mutation::mutated;
 use consensus_api::{Index, Op};
 
 use crate::operation;
@@ -159,7 +160,10 @@ pub(crate) fn decode_body(header: &BatchHeader, body: &Bytes, salt: u64) -> Resu
     let mut ops_checksum = 0;
     for _ in 0..header.op_count {
         let offset = body.len() - rest.len();
-        let op = operation::decode(&mut rest, salt)?;
+        let op = match operation::decode(&mut rest, salt) {
+            Err(_) if mutated("file/torn-batch-kept") => return Ok(ops),
+            decoded => decoded?,
+        };
         ops_checksum = crc32c::crc32c_append(ops_checksum, &body[offset..offset + operation::HEADER_BYTES]);
         let bytes = (body.len() - rest.len() - offset) as u64;
         ops.push(Placed { op, offset: offset as u64, bytes });

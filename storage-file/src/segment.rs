@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
+use consensus_api::mutation::mutated;
 use consensus_api::{StorageError, StoreId};
 
 use crate::batch::{self, BatchHeader};
@@ -240,7 +241,9 @@ pub(crate) fn prepare(
             return Ok(None);
         }
         folder.rename(&making, &name)?;
-        folder.sync()?;
+        if !mutated("file/segment-name-not-synced") {
+            folder.sync()?;
+        }
         Ok(Some(file))
     };
     let made = make();

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use consensus_api::mutation::mutated;
 use consensus_api::{
     Identity, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, SnapshotReader, SnapshotStorage, SnapshotWriter,
     StorageError, StoreId,
@@ -193,7 +194,7 @@ impl Making {
         let finish = || {
             file.finish()?;
             self.folder.rename(&self.name_new, &self.name)?;
-            self.folder.sync()
+            if mutated("file/snapshot-name-not-synced") { Ok(()) } else { self.folder.sync() }
         };
         finish().map_err(StorageError::io("cannot finish", &self.path))?;
         if let Err(error) = remove_older(&*self.folder) {

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::{Bytes, BytesMut};
+use consensus_api::mutation::mutated;
 use consensus_api::{
     Applied, Entry, EntryKind, Error, Failure, Generation, Index, LogTime, Membership, Payload, SessionId,
     SessionOp, SnapshotMark, StateMachine,
@@ -221,8 +222,9 @@ impl<S: StateMachine> Applier<S> {
     /// # Errors
     /// [`Failure`] when the state machine panics.
     pub fn snapshot(&self) -> Result<PointInTime<S::Snapshot>, Failure> {
+        let short = u64::from(mutated("node/snapshot-of-the-wrong-index"));
         let mark = SnapshotMark {
-            index: self.applied,
+            index: Index(self.applied.0.saturating_sub(short)),
             generation: self.generation,
             membership: self.membership.clone(),
         };
@@ -241,7 +243,7 @@ impl<S: StateMachine> Applier<S> {
             let machine = &mut self.machine;
             guarded(|| machine.restore(from))?;
         }
-        self.time = time;
+        self.time = if mutated("node/log-time-not-restored") { LogTime::ZERO } else { time };
         self.sessions = sessions;
         self.applied = mark.index;
         self.generation = mark.generation;

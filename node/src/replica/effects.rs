@@ -1,6 +1,7 @@
 //! Carrying out what the engine asks for.
 
 use bytes::Bytes;
+use consensus_api::mutation::mutated;
 use consensus_api::{
     After, Effects, Engine, Error, Event, Index, NodeId, Op, Outcome, Outgoing, ProposalId, ReadId, Refusal,
     Role, SnapshotMark, Time,
@@ -64,7 +65,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
         if effects.settled() > self.settled {
             self.settled = effects.settled();
-            self.settling = Some((self.commit, self.settled));
+            let upto = if mutated("node/settled-too-early") { Index::ZERO } else { self.commit };
+            self.settling = Some((upto, self.settled));
         }
         if effects.given_up() > self.given_up {
             self.given_up = effects.given_up();
@@ -100,7 +102,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 Op::TruncateFrom(from) => {
                     assert!(*from > self.commit, "what is committed is never truncated");
                     self.shipping.truncated();
-                    self.cache.truncate_from(*from);
+                    if !mutated("node/truncated-entries-stay-cached") {
+                        self.cache.truncate_from(*from);
+                    }
                 }
                 Op::Compact { upto, .. } => self.cache.compact(*upto),
                 Op::HardState(_) | Op::SnapshotMark(_) | Op::Watermark(_) => {}
@@ -164,7 +168,11 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         let own = to == self.identity.node;
         debug_assert!(!own || outgoing.entries.is_some(), "an engine tells itself only what its log holds");
         match (outgoing.after, outgoing.entries) {
-            (After::Durable(seq), None) if !self.writes.is_durable(seq) => self.writes.hold(seq, outgoing),
+            (After::Durable(seq), None)
+                if !self.writes.is_durable(seq) && !mutated("node/nothing-is-held-back") =>
+            {
+                self.writes.hold(seq, outgoing);
+            }
             (_, None) => self.ship(to, Envelope::Engine(outgoing.message), Bytes::new()),
             (_, Some(range)) => match self.shipping.fill(to, range, &self.cache) {
                 Ok(block) => {

@@ -21,6 +21,7 @@ mod transfers;
 mod waiting_list;
 
 use bytes::{Bytes, BytesMut};
+use consensus_api::mutation::mutated;
 use consensus_api::{
     Arrival, Effects, Engine, Entry, Error, Event, Frame, Generation, Identity, Incarnation, Index, LogTime,
     NodeId, SendError, SessionOp, SnapshotMark, Standing, StorageError, Time, WriteSeq,
@@ -192,7 +193,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         self.feed();
         self.proposals.expire(now, &mut self.out.failed);
         self.reads.expire(now, &mut self.out.failed_reads);
-        self.reads.ready(self.feeding.applied(), &mut self.out.reads);
+        let applied =
+            if mutated("node/read-before-applied") { Index(u64::MAX) } else { self.feeding.applied() };
+        self.reads.ready(applied, &mut self.out.reads);
         if self.out.write.is_none() {
             self.out.write = self.writes.next_write();
             self.release_held();
@@ -320,7 +323,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// Sends what was held back until its write was durable, unless what it says no longer holds.
     fn release_held(&mut self) {
         while let Some(held) = self.writes.release() {
-            if self.engine.still_true(&held.message) {
+            if self.engine.still_true(&held.message) || mutated("node/held-message-sent-though-overwritten") {
                 self.ship(held.to, Envelope::Engine(held.message), Bytes::new());
             }
         }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use consensus_api::mutation::mutated;
 use consensus_api::{
     Commands, Entry, EntryKind, Error, Generation, Identity, LogTime, ProposalId, SessionOp, Time,
 };
@@ -221,6 +222,10 @@ impl<P> Proposals<P> {
         failed: &mut Vec<(P, Error)>,
     ) {
         for (_, waiting) in self.waiting.take_where(ends) {
+            if mutated("node/unknown-proposed-again") && reason != NODE_STOPPED {
+                self.again.insert(waiting.order, waiting);
+                continue;
+            }
             let unknown = |ticket| (ticket, Error::OutcomeUnknown { reason });
             failed.extend(waiting.tickets.into_iter().map(unknown));
         }
@@ -265,7 +270,7 @@ impl<P> Proposals<P> {
 
     /// Ends what has reached its deadline.
     pub(super) fn expire(&mut self, now: Time, failed: &mut Vec<(P, Error)>) {
-        if now < self.next_expiry {
+        if now < self.next_expiry || mutated("node/requests-never-expire") {
             return;
         }
         let no_leader = Error::NoLeader { waited: self.deadline };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
+use consensus_api::mutation::mutated;
 use consensus_api::{Entry, EntryRange, Index, NodeId, record};
 
 use super::outputs::{Load, LoadPurpose};
@@ -69,7 +70,8 @@ impl Shipping {
 
     /// An entry was put: what was encoded of that place is void.
     pub(super) fn put(&mut self, index: Index) {
-        if self.block.as_ref().is_some_and(|(_, block)| index <= block.last) {
+        let overwritten = self.block.as_ref().is_some_and(|(_, block)| index <= block.last);
+        if overwritten && !mutated("node/stale-block-shipped") {
             self.block = None;
         }
     }
@@ -77,7 +79,9 @@ impl Shipping {
     /// Entries were removed from the end of the log.
     pub(super) fn truncated(&mut self) {
         self.epoch += 1;
-        self.block = None;
+        if !mutated("node/stale-block-shipped") {
+            self.block = None;
+        }
         self.loaded.clear();
     }
 

@@ -1,5 +1,6 @@
 //! The acceptor's side: promises, acceptances, and what is chosen according to the leader.
 
+use consensus_api::mutation::mutated;
 use consensus_api::{After, Effects, Entry, Generation, Index, NodeId};
 
 use super::recovery::Part;
@@ -108,7 +109,7 @@ impl MultiPaxos {
             self.nack(from, ballot, effects);
             return false;
         }
-        if ballot > self.acceptor.promised() {
+        if ballot > self.acceptor.promised() && !mutated("paxos/acceptance-promises-nothing") {
             self.promise(ballot, effects);
         }
         if !matches!(self.state, State::Following(_)) {
@@ -150,7 +151,12 @@ impl MultiPaxos {
             if self.holds_at(&held[0], ballot) {
                 let (first, last) = (held[0].index, held[held.len() - 1].index);
                 let body = Body::Accepted { first, last, commit, round };
-                effects.send(from, After::Durable(effects.newest_write()), Message { ballot, body });
+                let rests_on = if mutated("paxos/ack-before-sync") {
+                    After::Now
+                } else {
+                    After::Durable(effects.newest_write())
+                };
+                effects.send(from, rests_on, Message { ballot, body });
                 acknowledged = true;
             }
         }
@@ -172,7 +178,7 @@ impl MultiPaxos {
         while chosen < announced
             && let Some(run) = self.log.run_from(chosen.next())
             && run.first <= chosen.next()
-            && run.generation == ballot
+            && (run.generation == ballot || mutated("paxos/commit-of-another-ballot"))
         {
             chosen = run.last.min(announced);
         }

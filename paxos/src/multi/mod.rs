@@ -17,6 +17,7 @@ mod timers;
 
 use std::hash::{Hash, Hasher};
 
+use consensus_api::mutation::mutated;
 use consensus_api::{
     After, Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index,
     Membership, NodeId, Op, Outcome, Outline, PeerProgress, ProposalId, Refusal, Role, Setup, Standing,
@@ -297,8 +298,10 @@ impl MultiPaxos {
         self.stop_proposing(effects);
         self.state = State::Following(Following::default());
         let bytes = self.acceptor.promise(ballot);
-        let seq = self.log.write(self.timers.now, Op::HardState(bytes), effects);
-        self.acceptor.written(seq);
+        if !mutated("paxos/promise-not-written") {
+            let seq = self.log.write(self.timers.now, Op::HardState(bytes), effects);
+            self.acceptor.written(seq);
+        }
         self.round_seen = self.round_seen.max(ballot.round);
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use consensus_api::mutation::mutated;
 use consensus_api::{
     After, Effects, Entry, EntryKind, EntryRange, Generation, Index, Membership, NodeId, Outcome, Refusal,
     Time, WriteSeq,
@@ -144,6 +145,9 @@ impl MultiPaxos {
         entry.index = slot;
         leading.next = slot.next();
         let seq = self.log.put(self.timers.now, entry, effects);
+        if mutated("paxos/own-vote-before-sync") {
+            leading.own.insert(slot, slot);
+        }
         match leading.writing.back_mut() {
             Some((newest, _, last)) if *newest == seq && last.next() == slot => *last = slot,
             _ => leading.writing.push_back((seq, slot, slot)),
@@ -243,7 +247,8 @@ impl MultiPaxos {
     /// between two acknowledgements is not acknowledged (oxia #1239).
     pub(super) fn on_accepted(&mut self, from: NodeId, ballot: Generation, first: Index, last: Index) {
         let commit = self.commit;
-        if !self.leads(ballot) || first == Index::ZERO || first > last || last > self.log.last() {
+        let counts = self.leads(ballot) || mutated("paxos/ack-of-another-ballot");
+        if !counts || first == Index::ZERO || first > last || last > self.log.last() {
             return;
         }
         if let Some(peer) = self.peer_mut(from) {

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use consensus_api::mutation::mutated;
 use consensus_api::{Effects, Index, ReadId, Refusal};
 
 use super::{Message, MultiPaxos, ReadRound, State};
@@ -62,6 +63,7 @@ impl MultiPaxos {
         if let State::Proposing(leading) = &mut self.state
             && let Some(barrier) = leading.barrier()
         {
+            let barrier = if mutated("paxos/read-below-the-barrier") { Index::ZERO } else { barrier };
             leading.reads.push(id, self.commit.max(barrier));
         } else {
             effects.reads.push((id, Err(Refusal::NotLeader)));
@@ -82,6 +84,7 @@ impl MultiPaxos {
         };
         let confirmed = quorums.reached(Phase::Two, membership, scratch, round_of).unwrap_or_default();
         let reads = &mut leading.reads;
+        let confirmed = if mutated("paxos/read-without-a-quorum") { newest } else { confirmed };
         reads.confirmed = reads.confirmed.max(ReadRound(confirmed));
         while let Some(read) = reads.waiting.front()
             && read.round <= reads.confirmed

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use consensus_api::mutation::mutated;
 use consensus_api::{After, Effects, Entry, Generation, Index, NodeId};
 
 use super::proposer::Phase as Stage;
@@ -91,7 +92,8 @@ impl Recovery {
     /// slot counts, nothing else (frankenpaxos' CASPaxos took the lowest; OCons PR #21 chose per log, not per slot).
     fn keep(&mut self, entry: &Entry) {
         let known = self.values.get(&entry.index);
-        if known.is_none_or(|known| known.generation < entry.generation) {
+        let lower = mutated("paxos/lowest-ballot-adopted");
+        if known.is_none_or(|known| (known.generation < entry.generation) != lower) {
             self.bytes += entry.record_len();
             if let Some(old) = self.values.insert(entry.index, entry.clone()) {
                 self.bytes -= old.record_len();
@@ -131,7 +133,7 @@ impl MultiPaxos {
         commit: Index,
         entries: &[Entry],
     ) {
-        if !self.leads(ballot) {
+        if !self.leads(ballot) && !mutated("paxos/promise-of-another-ballot") {
             return; // of an earlier attempt, or for someone else
         }
         self.contact(from);
@@ -219,8 +221,13 @@ impl MultiPaxos {
             if slot.since(commit) > window {
                 return;
             }
-            let entry = match recovery.take(slot) {
+            let left = recovery.take(slot).filter(|_| !mutated("paxos/nothing-adopted"));
+            let entry = match left {
                 Some(entry) => entry,
+                None if slot <= recovery.last && mutated("paxos/holes-left-open") => {
+                    leading.next = slot.next();
+                    continue;
+                }
                 None if slot <= recovery.last => Entry::noop(Generation::ZERO, slot),
                 None if covered < Index(u64::MAX) => return,
                 None => {

@@ -13,6 +13,8 @@ type Checked = Result<(), Violation>;
 /// After faults stop, so much simulated time is allowed for everything to be answered and alike again: request
 /// deadlines, two elections, a snapshot transfer.
 const CALM_MAX: Duration = Duration::from_secs(60);
+/// Events that this second phase takes at most: no node may keep itself busy without end.
+const CALM_STEPS_MAX: u64 = 2_000_000;
 /// Requests are made for so long in the second phase.
 const CALM_ASKS: Duration = Duration::from_secs(20);
 
@@ -64,6 +66,13 @@ impl<E: Engine> Simulation<E> {
         };
         self.now = time;
         self.report.steps += 1;
+        if self.report.steps > self.plan.steps + CALM_STEPS_MAX {
+            let what = format!(
+                "{CALM_STEPS_MAX} events since faults stopped, {:?} simulated",
+                self.now.since(Time::ZERO)
+            );
+            return Err(Violation { property: "events do not multiply without end", what });
+        }
         self.report.trace = mix(self.report.trace, time.0);
         match happening {
             Happening::Frame { from, to, frame } => match self.frozen(to) {
