@@ -10,13 +10,17 @@ const TIME_MAX: Duration = Duration::from_secs(240);
 
 /// The tests that a bug of this crate meets: a layer's name, and the arguments of `cargo test`.
 pub(crate) fn suites(crate_name: &str) -> &'static [(&'static str, &'static [&'static str])] {
-    const RAFT: (&str, &[&str]) = ("protocol tests", &["-p", "quorate-raft"]);
-    const PAXOS: (&str, &[&str]) = ("protocol tests", &["-p", "quorate-paxos", "--test", "protocol"]);
-    const NODE: (&str, &[&str]) = ("unit tests", &["-p", "quorate-node", "--lib"]);
-    const REPLICA: (&str, &[&str]) = ("replica tests", &["-p", "quorate", "--test", "replica"]);
-    const VOCABULARY: (&str, &[&str]) = ("unit tests", &["-p", "quorate-consensus-api"]);
-    const FILE: (&str, &[&str]) = ("storage tests", &["-p", "quorate-storage-file"]);
-    const CONFORMANCE: (&str, &[&str]) = ("conformance", &["-p", "quorate", "--test", "conformance", "file"]);
+    const ON: &str = "--features=consensus-api/mutations";
+    const ROOT_ON: &str = "--features=__mutations";
+    const RAFT: (&str, &[&str]) = ("protocol tests", &["-p", "quorate-raft", ON]);
+    const PAXOS: (&str, &[&str]) = ("protocol tests", &["-p", "quorate-paxos", ON, "--test", "protocol"]);
+    const NODE: (&str, &[&str]) = ("unit tests", &["-p", "quorate-node", ON, "--lib"]);
+    const REPLICA: (&str, &[&str]) = ("replica tests", &["-p", "quorate", ROOT_ON, "--test", "replica"]);
+    const VOCABULARY: (&str, &[&str]) =
+        ("unit tests", &["-p", "quorate-consensus-api", "--features=mutations"]);
+    const FILE: (&str, &[&str]) = ("storage tests", &["-p", "quorate-storage-file", ON]);
+    const CONFORMANCE: (&str, &[&str]) =
+        ("conformance", &["-p", "quorate", ROOT_ON, "--test", "conformance", "file"]);
     match crate_name {
         "raft" => &[RAFT],
         "paxos" => &[PAXOS],
@@ -30,7 +34,7 @@ pub(crate) fn suites(crate_name: &str) -> &'static [(&'static str, &'static [&'s
 /// How many tests of the suite fail with this bug on; `None` when they do not end.
 pub(crate) fn failing(suite: &[&str], mutation: Option<&str>) -> Option<u64> {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["test", "--no-fail-fast", "--features", "quorate-consensus-api/mutations"]).args(suite);
+    command.args(["test", "--no-fail-fast"]).args(suite);
     command.env_remove("QUORATE_MUTATION").stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
     if let Some(name) = mutation {
         command.env("QUORATE_MUTATION", name);

@@ -5,6 +5,8 @@ use consensus_api::{Engine, Index, Membership};
 use super::{Checked, Essence, violated};
 use crate::simulator::Member;
 
+pub(super) const NAME: &str = "durability";
+
 /// Checks that a quorum holds this entry durably: in the log, or in a snapshot that covers it.
 pub(super) fn acknowledged<E: Engine>(
     founders: &Membership,
@@ -13,7 +15,7 @@ pub(super) fn acknowledged<E: Engine>(
     essence: Essence,
 ) -> Checked {
     let holds = |member: &Member<E>| {
-        let entry = member.disk.entries().get(&index);
+        let entry = member.disk.image().entries().get(&index);
         let in_log = entry.is_some_and(|entry| (entry.checksum, entry.proposal.sequence) == essence);
         in_log || member.disk.outline().snapshot.as_ref().is_some_and(|mark| mark.index >= index)
     };

@@ -4,6 +4,8 @@ use consensus_api::Engine;
 
 use crate::simulator::Member;
 
+pub(super) const NAME: &str = "invariants";
+
 /// Evaluates [`Engine::check`], [`Engine::check_step`] and [`Engine::check_cluster`] after every step.
 #[derive(Debug)]
 pub(super) struct Invariants<E> {

@@ -1,9 +1,11 @@
-//! What only ever grows: the round, through restarts; commit and applied, within a life.
+//! What only ever grows: a snapshot's mark, through restarts; round, commit and applied, within a life.
 
 use consensus_api::{Engine, Index};
 
 use super::{Checked, violated};
 use crate::simulator::Member;
+
+pub(super) const NAME: &str = "monotony";
 
 #[derive(Debug)]
 pub(super) struct Monotony {
@@ -12,10 +14,10 @@ pub(super) struct Monotony {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
-    /// The highest round that was durable.
     durable_snapshot: Index,
     round: u64,
     commit: Index,
+    applied: Index,
 }
 
 impl Monotony {
@@ -26,18 +28,24 @@ impl Monotony {
     pub(super) fn stepped<E: Engine>(&mut self, member: &Member<E>, at: usize) -> Checked {
         let Some(engine) = member.engine() else { return Ok(()) };
         let (standing, seen) = (engine.standing(), &mut self.seen[at]);
-        if standing.generation.round < seen.round || standing.commit < seen.commit {
+        let applied = member.running.as_ref().map_or(Index::ZERO, |running| running.applier.applied());
+        let back = standing.generation.round < seen.round || standing.commit < seen.commit;
+        if back || applied < seen.applied {
             return violated(
-                "round and commit never go back",
-                format!("node {}: {standing:?} after {seen:?}", member.id),
+                "round, commit and applied never go back",
+                format!("node {}: {standing:?}, applied {applied}, after {seen:?}", member.id),
             );
         }
         let snapshot = member.disk.outline().snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
         if snapshot < seen.durable_snapshot {
             return violated("a snapshot's mark never goes back", format!("node {}: {snapshot}", member.id));
         }
-        *seen =
-            Seen { durable_snapshot: snapshot, round: standing.generation.round, commit: standing.commit };
+        *seen = Seen {
+            durable_snapshot: snapshot,
+            round: standing.generation.round,
+            commit: standing.commit,
+            applied,
+        };
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use crate::Random;
 
-/// What may go wrong. Odds are "one in so many"; 0 means never.
-#[derive(Clone, Copy, Debug)]
+/// What may go wrong. Odds are "one in so many", times between events are means; 0 means never.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Faults {
     /// The network.
     pub network: NetworkFaults,
@@ -15,36 +15,50 @@ pub struct Faults {
     pub stall_one_in: u64,
     /// A stalled write takes at most so long, in microseconds.
     pub stall_max_us: u64,
-    /// The mean time between crashes of some node, in milliseconds; 0 for none.
+    /// The time between crashes of some node, in milliseconds.
     pub crash_every_ms: u64,
     /// A crash of all nodes at once, one in so many crashes.
     pub blackout_one_in: u64,
     /// A crashed node stays down at most so long, in milliseconds.
     pub down_max_ms: u64,
-    /// The mean time between partitions, in milliseconds; 0 for none.
+    /// One in so many steps of a node ends in its crash, with some of what it was about to do done.
+    pub crash_in_step_one_in: u64,
+    /// One in so many restarts is with other timing: an operator has changed the configuration.
+    pub retime_one_in: u64,
+    /// The time between partitions, in milliseconds.
     pub partition_every_ms: u64,
     /// A partition lasts at most so long, in milliseconds.
     pub partition_max_ms: u64,
-    /// The mean time between pauses of a process, in milliseconds; 0 for none.
+    /// The time between pauses of a process, in milliseconds.
     pub pause_every_ms: u64,
     /// A pause lasts at most so long, in milliseconds.
     pub pause_max_ms: u64,
     /// How far wall clocks stand apart at most, in milliseconds.
     pub wall_skew_max_ms: u64,
+    /// The time between jumps of some wall clock, forwards or back, in milliseconds.
+    pub wall_jump_every_ms: u64,
+    /// A jump goes at most so far, in milliseconds.
+    pub wall_jump_max_ms: u64,
     /// How much faster or slower monotonic clocks run at most, in parts per thousand.
     pub drift_max_permille: u64,
+    /// The time between errors of some disk, in milliseconds. Needs disks that can fail.
+    pub disk_error_every_ms: u64,
+    /// The time between damages to what some disk holds, in milliseconds: a minority of disks at most. Needs such disks.
+    pub disk_damage_every_ms: u64,
     /// Snapshots are taken every so many entries; 0 for never.
     pub snapshot_every_entries: u64,
+    /// Fault events that do not happen, by their number, as bits: by this a failing run is made simpler.
+    pub skip: u64,
 }
 
 /// What may go wrong with frames.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NetworkFaults {
     /// The shortest way, in microseconds.
     pub delay_min_us: u64,
     /// The longest ordinary way, in microseconds.
     pub delay_max_us: u64,
-    /// One in so many frames takes much longer.
+    /// One in so many frames takes much longer, and is overtaken.
     pub spike_one_in: u64,
     /// At most so much longer, in microseconds.
     pub spike_max_us: u64,
@@ -52,13 +66,47 @@ pub struct NetworkFaults {
     pub loss_one_in: u64,
     /// One in so many frames arrives twice.
     pub duplicate_one_in: u64,
+    /// One in so many links is slow: everything on it takes fifty times as long.
+    pub slow_one_in: u64,
+    /// So many frames at most are on their way between two nodes; what comes on top is dropped. 0 for any number.
+    pub queue_frames_max: u64,
+    /// The time between breaks of some connection, in milliseconds: what is on its way there is lost, and both ends hear
+    /// of it.
+    pub break_every_ms: u64,
+    /// The time between frames that make no sense, in milliseconds.
+    pub nonsense_every_ms: u64,
 }
+
+/// The kinds of fault, by the names under which they can be switched off.
+pub const KINDS: [&str; 20] = [
+    "delays",
+    "spikes",
+    "loss",
+    "duplicates",
+    "slow-links",
+    "overflow",
+    "breaks",
+    "nonsense",
+    "stalls",
+    "crashes",
+    "blackouts",
+    "crashes-in-step",
+    "retiming",
+    "partitions",
+    "pauses",
+    "skew",
+    "jumps",
+    "drift",
+    "disk-errors",
+    "disk-damage",
+];
 
 impl Faults {
     /// The faults of a seed: each kind is on in about two runs of three.
     pub fn draw(random: &mut Random) -> Self {
         let mut sometimes = |low, high| if random.one_in(3) { 0 } else { random.between(low, high) };
-        Self {
+        let gentle = Self::none();
+        let mut faults = Self {
             network: NetworkFaults {
                 delay_min_us: 20,
                 delay_max_us: 20 + sometimes(10, 5_000),
@@ -66,6 +114,7 @@ impl Faults {
                 spike_max_us: 2_000_000,
                 loss_one_in: sometimes(5, 200),
                 duplicate_one_in: sometimes(5, 200),
+                ..gentle.network
             },
             write_min_us: 50,
             write_max_us: 50 + sometimes(10, 20_000),
@@ -81,7 +130,19 @@ impl Faults {
             wall_skew_max_ms: sometimes(1, 5_000),
             drift_max_permille: sometimes(1, 50),
             snapshot_every_entries: sometimes(5, 200),
-        }
+            ..gentle
+        };
+        faults.network.slow_one_in = sometimes(3, 20);
+        faults.network.queue_frames_max = sometimes(10, 200);
+        faults.network.break_every_ms = sometimes(200, 5_000);
+        faults.network.nonsense_every_ms = sometimes(200, 5_000);
+        faults.crash_in_step_one_in = sometimes(500, 5_000);
+        faults.retime_one_in = sometimes(2, 10);
+        faults.wall_jump_every_ms = sometimes(1_000, 10_000);
+        faults.wall_jump_max_ms = 20_000;
+        faults.disk_error_every_ms = sometimes(500, 10_000);
+        faults.disk_damage_every_ms = sometimes(2_000, 30_000);
+        faults
     }
 
     /// Nothing goes wrong.
@@ -94,6 +155,10 @@ impl Faults {
                 spike_max_us: 0,
                 loss_one_in: 0,
                 duplicate_one_in: 0,
+                slow_one_in: 0,
+                queue_frames_max: 0,
+                break_every_ms: 0,
+                nonsense_every_ms: 0,
             },
             write_min_us: 50,
             write_max_us: 500,
@@ -102,13 +167,50 @@ impl Faults {
             crash_every_ms: 0,
             blackout_one_in: 0,
             down_max_ms: 0,
+            crash_in_step_one_in: 0,
+            retime_one_in: 0,
             partition_every_ms: 0,
             partition_max_ms: 0,
             pause_every_ms: 0,
             pause_max_ms: 0,
             wall_skew_max_ms: 0,
+            wall_jump_every_ms: 0,
+            wall_jump_max_ms: 0,
             drift_max_permille: 0,
+            disk_error_every_ms: 0,
+            disk_damage_every_ms: 0,
             snapshot_every_entries: 0,
+            skip: 0,
         }
+    }
+
+    /// These faults without one kind of [`KINDS`].
+    #[must_use]
+    pub fn without(mut self, kind: &str) -> Self {
+        let network = &mut self.network;
+        match kind {
+            "delays" => network.delay_max_us = network.delay_min_us,
+            "spikes" => network.spike_one_in = 0,
+            "loss" => network.loss_one_in = 0,
+            "duplicates" => network.duplicate_one_in = 0,
+            "slow-links" => network.slow_one_in = 0,
+            "overflow" => network.queue_frames_max = 0,
+            "breaks" => network.break_every_ms = 0,
+            "nonsense" => network.nonsense_every_ms = 0,
+            "stalls" => self.stall_one_in = 0,
+            "crashes" => self.crash_every_ms = 0,
+            "blackouts" => self.blackout_one_in = 0,
+            "crashes-in-step" => self.crash_in_step_one_in = 0,
+            "retiming" => self.retime_one_in = 0,
+            "partitions" => self.partition_every_ms = 0,
+            "pauses" => self.pause_every_ms = 0,
+            "skew" => self.wall_skew_max_ms = 0,
+            "jumps" => self.wall_jump_every_ms = 0,
+            "drift" => self.drift_max_permille = 0,
+            "disk-errors" => self.disk_error_every_ms = 0,
+            "disk-damage" => self.disk_damage_every_ms = 0,
+            _ => {}
+        }
+        self
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use consensus_api::{Error, NodeId, Time};
 
+use super::machine::KEYS;
 use super::member::{Answer, OpId};
 
 /// Every operation of every client.
@@ -24,6 +25,8 @@ pub struct Operation {
     pub answered: Option<Time>,
     /// Whether it writes.
     pub write: bool,
+    /// What it writes to, or reads.
+    pub key: u64,
     /// What came of it.
     pub result: Result,
 }
@@ -35,8 +38,13 @@ pub enum Result {
     Open,
     /// A write's answer: its position, and how many commands were before it.
     Wrote(Answer),
-    /// A read's answer: how many commands were applied.
-    Read(u64),
+    /// A read's answer.
+    Read {
+        /// How many commands were applied.
+        seen: u64,
+        /// The last one applied to the key.
+        value: Option<u64>,
+    },
     /// It certainly did not happen.
     Failed,
     /// Nobody can tell.
@@ -46,7 +54,8 @@ pub enum Result {
 impl History {
     pub(crate) fn begin(&mut self, asked: (NodeId, u64), invoked: Time, write: bool) -> OpId {
         let op = self.operations.len() as u64 + 1;
-        let operation = Operation { asked, invoked, answered: None, write, result: Result::Open };
+        let key = op % KEYS;
+        let operation = Operation { asked, invoked, answered: None, write, key, result: Result::Open };
         self.operations.insert(op, operation);
         self.open += 1;
         op
@@ -71,6 +80,11 @@ impl History {
         for op in lost.map(|(op, _)| *op).collect::<Vec<_>>() {
             self.end(op, now, Result::Unknown);
         }
+    }
+
+    /// Whether nobody has answered it yet.
+    pub fn is_open(&self, op: u64) -> bool {
+        self.operations.get(&op).is_some_and(|it| it.result == Result::Open)
     }
 
     /// How many operations have not been answered.

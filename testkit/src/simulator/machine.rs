@@ -13,9 +13,14 @@ pub struct Ledger {
     pub applied: BTreeMap<u64, (u64, u32)>,
     /// Commands applied more than once.
     pub doubled: Vec<u64>,
+    /// The last command applied to each of the [`KEYS`].
+    pub latest: BTreeMap<u64, u64>,
     /// A digest of everything applied, in order.
     pub digest: u64,
 }
+
+/// A command writes its own number to one of so many keys: the remainder.
+pub const KEYS: u64 = 7;
 
 impl StateMachine for Ledger {
     /// A command is a number that no other command has, and padding.
@@ -28,6 +33,7 @@ impl StateMachine for Ledger {
         if self.applied.insert(command, (at.index.0, at.offset)).is_some() {
             self.doubled.push(command);
         }
+        self.latest.insert(command % KEYS, command);
         for part in [command, at.index.0, u64::from(at.offset), at.time.0, padding.len() as u64] {
             self.digest = (self.digest ^ part).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
         }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use consensus_api::{
-    ClusterName, Engine, Identity, Incarnation, Index, LogTime, Membership, NodeId, SnapshotMark,
+    ClusterName, Engine, Identity, Incarnation, Index, LogTime, Membership, NodeId, SnapshotMark, Standing,
     StateMachine, StoreId, Time,
 };
 use node::{Applier, ApplyWork, Options, Replica, Start};
 
-use super::disk::Disk;
+use super::disk::{Disk, NoStart};
 use super::machine::Ledger;
 use crate::Random;
 
@@ -29,9 +29,12 @@ pub struct Member<E: Engine> {
     pub disk: Disk,
     /// Until then the process is frozen.
     pub(crate) paused_until: Time,
-    wall_offset_ms: u64,
+    /// Its disk was damaged beyond use: it never starts again.
+    pub(crate) lost: bool,
+    /// May be negative.
+    pub(crate) wall_offset_ms: i64,
     drift_permille: u64,
-    options: Options,
+    pub(crate) options: Options,
     founders: Membership,
     random: Random,
 }
@@ -47,6 +50,8 @@ pub(crate) struct Running<E: Engine> {
     pub(crate) receiving: BTreeMap<NodeId, (SnapshotMark, Vec<u8>)>,
     /// The next wake-up that is queued.
     pub(crate) alarm: Time,
+    /// Where the engine stood after the last step.
+    pub(crate) standing: Standing,
 }
 
 impl<E: Engine> Member<E> {
@@ -54,7 +59,8 @@ impl<E: Engine> Member<E> {
         id: NodeId,
         founders: Membership,
         options: Options,
-        clocks: (u64, u64),
+        clocks: (i64, u64),
+        disk: Disk,
         random: Random,
     ) -> Self {
         let (wall_offset_ms, drift_permille) = clocks;
@@ -62,8 +68,9 @@ impl<E: Engine> Member<E> {
             id,
             life: 0,
             running: None,
-            disk: Disk::default(),
+            disk,
             paused_until: Time::ZERO,
+            lost: false,
             wall_offset_ms,
             drift_permille,
             options,
@@ -87,21 +94,24 @@ impl<E: Engine> Member<E> {
 
     /// The node's wall clock.
     pub(crate) fn wall(&self, now: Time) -> LogTime {
-        LogTime(1_700_000_000_000 + now.0 / 1_000_000 + self.wall_offset_ms)
+        LogTime((1_700_000_000_000 + now.0 / 1_000_000).saturating_add_signed(self.wall_offset_ms))
     }
 
     /// Starts the node on what its disk holds.
-    pub(crate) fn start(&mut self, now: Time) -> Result<(), String> {
+    pub(crate) fn start(&mut self, now: Time) -> Result<(), NoStart> {
         self.life += 1;
+        let wrong = |what: String| NoStart::Wrong(what);
+        let cluster = ClusterName::new("simulated").ok_or_else(|| wrong("a good name".to_owned()))?;
+        let incarnation = Incarnation(self.id.0 << 32 | self.life);
+        let mut identity =
+            Identity { cluster, node: self.id, engine: E::NAME, store: StoreId::default(), incarnation };
+        let recovered = self.disk.open(&identity)?;
+        identity.store = recovered.store;
         let mut applier = Applier::new(Ledger::default(), self.founders.clone());
         let snapshot = self.disk.snapshot().cloned();
         if let Some((mark, bytes)) = &snapshot {
-            applier.restore(mark.clone(), &mut &bytes[..]).map_err(|failure| failure.0)?;
+            applier.restore(mark.clone(), &mut &bytes[..]).map_err(|failure| wrong(failure.0))?;
         }
-        let cluster = ClusterName::new("simulated").ok_or("a good name")?;
-        let store = StoreId(u128::from(self.id.0));
-        let incarnation = Incarnation(self.id.0 << 32 | self.life);
-        let identity = Identity { cluster, node: self.id, engine: E::NAME, store, incarnation };
         let start = Start {
             identity,
             founders: self.founders.clone(),
@@ -111,9 +121,9 @@ impl<E: Engine> Member<E> {
             options: self.options.clone(),
             engine: E::Options::default(),
         };
-        let replica =
-            Replica::recover(start, self.disk.recover(self.id.0)).map_err(|error| error.to_string())?;
+        let replica = Replica::recover(start, recovered).map_err(|error| wrong(error.to_string()))?;
         self.running = Some(Running {
+            standing: replica.standing(),
             replica,
             applier,
             apply: VecDeque::new(),
@@ -128,6 +138,27 @@ impl<E: Engine> Member<E> {
         self.running = None;
         self.paused_until = Time::ZERO;
         self.disk.crash(&mut self.random);
+    }
+
+    /// The process ends, and leaves its files as they are.
+    pub(crate) fn end(&mut self) {
+        self.running = None;
+        self.paused_until = Time::ZERO;
+        self.disk.close();
+    }
+
+    /// An engine as of what the disk holds now: what this node would remember if it lost its power.
+    pub(crate) fn remembered(&self) -> Option<E> {
+        let setup = consensus_api::Setup {
+            node: self.id,
+            founders: self.founders.clone(),
+            now: Time::ZERO,
+            seed: 0,
+            timing: self.options.timing,
+            flow: self.options.flow,
+            options: E::Options::default(),
+        };
+        E::recover(setup, self.disk.outline()).ok()
     }
 
     /// The engine, while the node runs.
@@ -150,6 +181,18 @@ impl<E: Engine> Member<E> {
 }
 
 impl<E: Engine> Running<E> {
+    /// Bytes of entries handed over and not yet applied, the newest not among them: it may exceed the budget.
+    pub(crate) fn apply_bytes(&self) -> usize {
+        let bytes = |work: &ApplyWork<OpId>| match work {
+            // What a snapshot has brought already is dropped when its turn comes.
+            ApplyWork::Entry { entry, .. } if entry.index > self.applier.applied() => {
+                Some(entry.record_len())
+            }
+            ApplyWork::Entry { .. } | ApplyWork::Restore(_) | ApplyWork::Snapshot => None,
+        };
+        self.apply.iter().rev().filter_map(bytes).skip(1).sum()
+    }
+
     /// The snapshot of the state as it is.
     pub(crate) fn snapshot(&self) -> Result<(SnapshotMark, Bytes), String> {
         let point = self.applier.snapshot().map_err(|failure| failure.0)?;

@@ -1,20 +1,28 @@
 //! [`Simulation`]: a whole cluster in one thread, in imagined time.
 //!
 //! The replicas are the real ones: engine, batching, forwarding, waiting lists, snapshots. Network, disk and clock are
-//! imagined, and go wrong as [`Faults`] say. One seed gives one run, to the last byte.
+//! imagined, and go wrong as [`Faults`] say; or the disk is a [`Medium`] with a real log on it. One seed gives one run,
+//! to the last byte.
 //!
 //! A run has two phases. In the first, everything goes wrong and the checkers look at every step. In
-//! the second, faults stop and all nodes run: then there must soon be a leader, every request must be answered, and all
-//! replicas must agree.
+//! the second, faults stop and all nodes run that can: then there must soon be a leader, every request must be answered,
+//! and all replicas must agree.
 
+mod clients;
+mod coverage;
 mod disk;
 mod faults;
 mod history;
+mod image;
+mod journal;
 mod machine;
+mod medium;
 mod member;
 mod network;
 mod nodes;
 mod run;
+mod shrink;
+mod strikes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,19 +31,24 @@ use bytes::Bytes;
 use consensus_api::{Engine, Entry, Frame, Index, Membership, NodeId, SnapshotMark, Time};
 use node::{Chunk, CompactionPolicy, Load, Options};
 
+pub use coverage::absent;
 pub use disk::Disk;
-pub use faults::{Faults, NetworkFaults};
+pub use faults::{Faults, KINDS as FAULT_KINDS, NetworkFaults};
 pub use history::{History, Operation, Result as OperationResult};
-pub use machine::Ledger;
+pub use image::Image;
+pub use machine::{KEYS, Ledger};
+pub use medium::{DiskFault, Medium};
 pub use member::Member;
 pub use network::{Network, NetworkCounts};
-pub use run::run;
+pub use run::{Run, run};
+pub use shrink::{Shrunk, shrink};
 
 use crate::Random;
 use crate::checkers::Checkers;
+use journal::Journal;
 
 /// What a run is made of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Plan {
     /// All randomness comes from here.
     pub seed: u64,
@@ -47,6 +60,19 @@ pub struct Plan {
     pub faults: Option<Faults>,
 }
 
+impl Plan {
+    /// How many nodes there are.
+    pub fn nodes(&self) -> u64 {
+        let mut setup = Random::new(self.seed).stream("size", 0);
+        self.nodes.unwrap_or_else(|| [3, 3, 5, 5, 1][setup.below(5) as usize])
+    }
+
+    /// What goes wrong.
+    pub fn faults(&self) -> Faults {
+        self.faults.unwrap_or_else(|| Faults::draw(&mut Random::new(self.seed).stream("faults", 0)))
+    }
+}
+
 /// What a run did and saw.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -56,12 +82,14 @@ pub struct Report {
     pub simulated: Duration,
     /// A digest of everything that happened: the same seed gives the same one.
     pub trace: u64,
-    /// Invariants evaluated.
+    /// Properties and invariants evaluated.
     pub checks: u64,
     /// Frames and what befell them.
     pub network: NetworkCounts,
     /// What happened, by name and how often.
     pub counts: BTreeMap<&'static str, u64>,
+    /// How long after the end of all faults there was a leader.
+    pub led_after: Option<Duration>,
 }
 
 /// A property that did not hold.
@@ -79,14 +107,17 @@ pub struct Simulation<E: Engine> {
     plan: Plan,
     faults: Faults,
     now: Time,
-    calm: bool,
+    calm_since: Option<Time>,
     queue: BTreeMap<(Time, u64), Happening>,
     queued: u64,
+    /// Counts fault events.
+    struck: u64,
     members: Vec<Member<E>>,
     network: Network,
     history: History,
     checkers: Checkers<E>,
     chances: Chances,
+    journal: Journal,
     report: Report,
 }
 
@@ -96,20 +127,22 @@ struct Chances {
     disk: Random,
     apply: Random,
     crash: Random,
+    step: Random,
     client: Random,
 }
 
 /// What is about to happen.
 #[derive(Debug)]
 enum Happening {
-    Frame { from: NodeId, to: NodeId, frame: Frame },
+    Frame { from: NodeId, to: NodeId, connection: u64, frame: Frame },
+    Reconnect { a: NodeId, b: NodeId },
     To { node: NodeId, life: u64, what: Own },
     Ask { client: u64 },
-    Crash,
+    Again { write: bool },
+    GiveUp { op: u64 },
     Restart { node: NodeId },
-    Partition,
     Heal,
-    Pause,
+    Strike(strikes::Strike),
 }
 
 /// What happens to one life of one node.
@@ -127,38 +160,41 @@ enum Own {
 const CLIENTS: u64 = 4;
 
 impl<E: Engine> Simulation<E> {
-    /// A cluster at its beginning.
-    pub fn new(plan: Plan) -> Self {
+    /// A cluster at its beginning, on disks that `disks` makes.
+    fn new(plan: &Plan, disks: &mut dyn FnMut(NodeId, u64) -> Disk, watch: crate::checkers::Watch) -> Self {
         let random = Random::new(plan.seed);
         let mut setup = random.stream("setup", 0);
-        let nodes = plan.nodes.unwrap_or_else(|| [3, 3, 5, 5, 1][setup.below(5) as usize]);
-        let faults = plan.faults.unwrap_or_else(|| Faults::draw(&mut random.stream("faults", 0)));
+        let (nodes, faults) = (plan.nodes(), plan.faults());
         let ids: Vec<NodeId> = (1..=nodes).map(NodeId).collect();
         let founders = Membership::of_voters(ids.iter().copied()).expect("a few members");
         let members = ids.iter().map(|id| {
-            let clocks =
-                (setup.between(0, faults.wall_skew_max_ms), setup.between(0, faults.drift_max_permille));
+            let skew = setup.between(0, faults.wall_skew_max_ms).cast_signed();
+            let clocks = (skew, setup.between(0, faults.drift_max_permille));
             let options = options_of(&faults, &mut setup);
-            Member::new(*id, founders.clone(), options, clocks, random.stream("member", id.0))
+            let disk = disks(*id, random.stream("medium", id.0).next());
+            Member::new(*id, founders.clone(), options, clocks, disk, random.stream("member", id.0))
         });
         let mut simulation = Self {
             members: members.collect(),
-            network: Network::new(faults.network, random.stream("network", 0)),
+            network: Network::new(faults.network, random.stream("network", 0), &ids),
             history: History::default(),
-            checkers: Checkers::new(founders),
+            checkers: Checkers::new(founders, watch),
             chances: Chances {
                 disk: random.stream("disk", 0),
                 apply: random.stream("apply", 0),
                 crash: random.stream("crash", 0),
+                step: random.stream("step", 0),
                 client: random.stream("client", 0),
             },
+            journal: Journal::default(),
             report: Report::default(),
-            plan,
+            plan: *plan,
             faults,
             now: Time::ZERO,
-            calm: false,
+            calm_since: None,
             queue: BTreeMap::new(),
             queued: 0,
+            struck: 0,
         };
         for node in ids {
             simulation.at(Time::ZERO, Happening::Restart { node });
@@ -166,7 +202,7 @@ impl<E: Engine> Simulation<E> {
         for client in 0..CLIENTS {
             simulation.at(Time(1_000_000 * (client + 1)), Happening::Ask { client });
         }
-        simulation.plan_faults();
+        simulation.plan_strikes();
         simulation
     }
 
@@ -175,24 +211,9 @@ impl<E: Engine> Simulation<E> {
         &self.members
     }
 
-    /// What goes wrong in this run.
-    pub const fn faults(&self) -> &Faults {
-        &self.faults
-    }
-
-    fn plan_faults(&mut self) {
-        let Faults { crash_every_ms, partition_every_ms, pause_every_ms, .. } = self.faults;
-        self.after_about(crash_every_ms, Happening::Crash);
-        self.after_about(partition_every_ms, Happening::Partition);
-        self.after_about(pause_every_ms, Happening::Pause);
-    }
-
-    /// Queues something for about `mean_ms` from now; nothing when that is 0.
-    fn after_about(&mut self, mean_ms: u64, happening: Happening) {
-        if mean_ms > 0 {
-            let wait = Duration::from_micros(self.chances.crash.between(1, 2 * mean_ms * 1000));
-            self.at(self.now + wait, happening);
-        }
+    /// Whether faults have stopped.
+    const fn is_calm(&self) -> bool {
+        self.calm_since.is_some()
     }
 
     fn at(&mut self, time: Time, happening: Happening) {
@@ -222,6 +243,7 @@ fn options_of(faults: &Faults, random: &mut Random) -> Options {
             snapshot_every_entries: faults.snapshot_every_entries,
             keep_bytes: sometimes(0, 4 << 10) as u64,
         },
+        request_deadline: Duration::from_millis(sometimes(2_500, 5_000) as u64),
         ..Options::default()
     };
     options.flow.frame_bytes_max = sometimes(512, 1 << 20);
@@ -234,6 +256,6 @@ fn mix(digest: u64, part: u64) -> u64 {
 }
 
 /// What of an entry must be the same on every node once it is committed.
-fn essence(entry: &Entry) -> (u32, u64) {
+pub(crate) fn essence(entry: &Entry) -> (u32, u64) {
     (entry.checksum, entry.proposal.sequence)
 }

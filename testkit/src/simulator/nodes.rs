@@ -2,27 +2,16 @@
 
 use std::time::Duration;
 
-use consensus_api::{Arrival, Engine, Frame, Index, NodeId, Payload, Time};
-use node::{ApplyWork, Chunk, LoadPurpose, Reply};
+use consensus_api::{Engine, Index, NodeId, Op, Role, SendError, Standing, StorageError, Time};
+use node::{ApplyWork, Chunk, LoadPurpose, Outputs, Reply};
 
 use super::history::Result as Outcome;
+use super::machine::KEYS;
 use super::member::OpId;
+use super::run::Checked;
 use super::{Happening, Own, Simulation, Violation, essence, position};
 
-type Checked = Result<(), Violation>;
-
 impl<E: Engine> Simulation<E> {
-    pub(super) fn frame(&mut self, from: NodeId, to: NodeId, frame: Frame) -> Checked {
-        let (now, at) = (self.now, position(to));
-        let member = &mut self.members[at];
-        let (local, wall) = (member.local(now), member.wall(now));
-        if let Some(running) = &mut member.running {
-            running.replica.arrival(local, wall, Arrival::Frame { from, frame });
-            self.settle(at)?;
-        }
-        Ok(())
-    }
-
     pub(super) fn own(&mut self, node: NodeId, life: u64, what: Own) -> Checked {
         let (now, at) = (self.now, position(node));
         let member = &mut self.members[at];
@@ -33,14 +22,26 @@ impl<E: Engine> Simulation<E> {
         let Some(running) = &mut member.running else { return Ok(()) };
         match what {
             Own::Wake => running.alarm = Time::MAX,
-            Own::Written => {
-                if let Some(seq) = member.disk.finish() {
+            Own::Written => match member.disk.finish() {
+                Ok(Some(seq)) => {
                     running.replica.durable(local, seq);
+                    self.checkers.written(&self.members, at)?;
                 }
-            }
+                Ok(None) => {}
+                Err(error) => {
+                    self.disk_failed(at, &error);
+                    return Ok(());
+                }
+            },
             Own::Apply => return self.apply(at),
             Own::Loaded(load) => {
-                let entries = member.disk.read(load.range.clone(), load.bytes_max);
+                let entries = match member.disk.read(load.range.clone(), load.bytes_max) {
+                    Ok(entries) => entries,
+                    Err(error) => {
+                        self.disk_failed(at, &error);
+                        return Ok(());
+                    }
+                };
                 running.replica.loaded(local, &load, Ok(entries));
                 self.count(if load.purpose == LoadPurpose::Apply {
                     "entries reloaded to apply"
@@ -58,9 +59,12 @@ impl<E: Engine> Simulation<E> {
                 });
                 running.replica.chunk_read(local, to, chunk.ok_or_else(|| "there is a newer one".to_owned()));
             }
-            Own::ChunkWrite { from, chunk } => self.chunk_written(at, from, chunk),
+            Own::ChunkWrite { from, chunk } => return self.chunk_written(at, from, chunk),
             Own::SnapshotKept { mark, bytes } => {
-                member.disk.keep(mark.clone(), bytes);
+                if let Err(error) = member.disk.keep(mark.clone(), bytes) {
+                    self.disk_failed(at, &error);
+                    return Ok(());
+                }
                 running.replica.snapshot_taken(local, Ok(mark));
                 self.count("snapshots taken");
             }
@@ -68,11 +72,20 @@ impl<E: Engine> Simulation<E> {
         self.settle(at)
     }
 
-    fn chunk_written(&mut self, at: usize, from: NodeId, chunk: Chunk) {
+    /// A disk cannot do what it was asked: the node is told, and stops.
+    fn disk_failed(&mut self, at: usize, error: &StorageError) {
+        let cause = error.to_string();
+        if let Some(running) = &mut self.members[at].running {
+            running.replica.stop(cause.clone());
+        }
+        self.stopped_by_disk(at, &cause);
+    }
+
+    fn chunk_written(&mut self, at: usize, from: NodeId, chunk: Chunk) -> Checked {
         let now = self.now;
         let member = &mut self.members[at];
         let local = member.local(now);
-        let Some(running) = &mut member.running else { return };
+        let Some(running) = &mut member.running else { return Ok(()) };
         let Chunk { mark, total, offset, bytes } = chunk;
         let (known, mut held) = running.receiving.remove(&from).unwrap_or_default();
         if known != mark {
@@ -83,7 +96,10 @@ impl<E: Engine> Simulation<E> {
         }
         let held_bytes = held.len() as u64;
         if held_bytes >= total {
-            member.disk.keep(mark.clone(), held.into());
+            if let Err(error) = member.disk.keep(mark.clone(), held.into()) {
+                self.disk_failed(at, &error);
+                return Ok(());
+            }
             running.replica.snapshot_received(local, from, mark, total);
             self.count("snapshots received");
         } else {
@@ -91,6 +107,7 @@ impl<E: Engine> Simulation<E> {
             running.receiving.insert(from, (mark, held));
             running.replica.chunk_written(from, index, held_bytes);
         }
+        self.settle(at)
     }
 
     /// Carries out the next piece of work for the state machine.
@@ -111,7 +128,7 @@ impl<E: Engine> Simulation<E> {
                 applied.map_err(|failure| Violation { property: "apply never fails", what: failure.0 })?;
                 let digest = running.applier.machine().digest;
                 running.replica.applied(local, entry.index);
-                self.checkers.applied(asked.0, entry.index, essence(&entry), digest)?;
+                self.checkers.applied(asked.0, &entry, essence(&entry), digest)?;
                 for (op, answer) in answers {
                     self.checkers.acknowledged(&self.members, Index(answer.0), essence(&entry))?;
                     self.history.end(op, now, Outcome::Wrote(answer));
@@ -145,43 +162,13 @@ impl<E: Engine> Simulation<E> {
     fn read(&mut self, at: usize, ops: Vec<OpId>) {
         let now = self.now;
         let Some(running) = &mut self.members[at].running else { return };
-        let seen = running.applier.machine().applied.len() as u64;
+        let ledger = running.applier.machine();
+        let seen = ledger.applied.len() as u64;
         for op in ops {
-            self.history.end(op, now, Outcome::Read(seen));
+            let value = ledger.latest.get(&(op % KEYS)).copied();
+            self.history.end(op, now, Outcome::Read { seen, value });
             *self.report.counts.entry("reads answered").or_default() += 1;
         }
-    }
-
-    /// A client asks something of a node.
-    pub(super) fn ask(&mut self, client: u64) -> Checked {
-        let now = self.now;
-        if self.calm && self.history.open() > 0 {
-            return Ok(());
-        }
-        let wait = self.chances.client.between(100, 200_000);
-        let at = self.chances.client.below(self.members.len() as u64) as usize;
-        let write = !self.chances.client.one_in(3);
-        let padding = self.chances.client.below(300) as usize;
-        self.at(now + Duration::from_micros(wait), Happening::Ask { client });
-        let burst = if self.chances.client.one_in(4) { 6 } else { 1 };
-        let member = &mut self.members[at];
-        let (local, asked) = (member.local(now), (member.id, member.life));
-        if now < member.paused_until {
-            return Ok(());
-        }
-        let Some(running) = &mut member.running else { return Ok(()) };
-        for _ in 0..burst {
-            let op: OpId = self.history.begin(asked, now, write);
-            if write {
-                let mut command = bytes::BytesMut::new();
-                let encoded = (op, vec![7_u8; padding]).encode(&mut command);
-                encoded.map_err(|error| Violation { property: "commands encode", what: error.0 })?;
-                running.replica.propose(local, command.freeze(), op);
-            } else {
-                running.replica.read(local, op);
-            }
-        }
-        self.settle(at)
     }
 
     /// Lets a replica carry on, checks it, and does what it asks for.
@@ -194,42 +181,106 @@ impl<E: Engine> Simulation<E> {
         if let Some(cause) = running.replica.stopped() {
             return Err(Violation { property: "no node stops", what: format!("node {id}: {cause}") });
         }
-        let mut out = std::mem::take(running.replica.outputs());
-        let deadline = running.replica.deadline();
-        self.checkers.stepped(&self.members, at, &mut self.report.checks)?;
-        for (op, error) in out.failed.drain(..).chain(out.failed_reads.drain(..)) {
-            self.history.fail(op, now, &error);
-            self.count(if error.may_have_happened() { "outcomes unknown" } else { "requests refused" });
+        let out = std::mem::take(running.replica.outputs());
+        let (deadline, standing) = (running.replica.deadline(), running.replica.standing());
+        let before = std::mem::replace(&mut running.standing, standing);
+        self.note_standing(at, before, standing);
+        self.checkers.stepped(&self.members, at, before, &mut self.report.checks)?;
+        let odds = if self.is_calm() { 0 } else { self.faults.crash_in_step_one_in };
+        if self.chances.step.one_in(odds) && self.strikes() {
+            self.crash_in_step(at, out);
+            return Ok(());
+        }
+        self.carry_out(at, out);
+        self.wake_by(at, deadline);
+        Ok(())
+    }
+
+    fn note_standing(&mut self, at: usize, before: Standing, after: Standing) {
+        let node = self.members[at].id;
+        self.journal.moved(self.now, node, before, after);
+        match (before.role, after.role) {
+            (Role::Leader, Role::Leader) => {}
+            (_, Role::Leader) => self.count("elections"),
+            (Role::Leader, _) => self.count("leaders deposed"),
+            _ => {}
+        }
+    }
+
+    /// The node dies with some of what it was about to do done: nobody promises in which order a driver does it.
+    fn crash_in_step(&mut self, at: usize, mut out: Outputs<OpId, OpId>) {
+        self.count("crashes in a step");
+        let chance = &mut self.chances.step;
+        out.frames.truncate(chance.below(out.frames.len() as u64 + 1) as usize);
+        if chance.one_in(2) {
+            out.write = None;
+        }
+        if chance.one_in(2) {
+            out.failed.clear();
+            out.failed_reads.clear();
+        }
+        let (apply, reads) = (chance.one_in(2), chance.one_in(2));
+        out.apply.retain(|_| apply);
+        out.reads.retain(|_| reads);
+        let down = Duration::from_micros(chance.below(self.faults.down_max_ms * 1000));
+        self.carry_out(at, out);
+        self.crash(at, down);
+    }
+
+    fn carry_out(&mut self, at: usize, mut out: Outputs<OpId, OpId>) {
+        let now = self.now;
+        for (op, error) in out.failed.drain(..) {
+            self.failed(op, &error, true);
+        }
+        for (op, error) in out.failed_reads.drain(..) {
+            self.failed(op, &error, false);
         }
         if let Some((seq, batch)) = out.write.take() {
             let wait = self.write_time();
-            if self.members[at].disk.begin(seq, batch) {
-                self.to(at, wait, Own::Written);
+            let held = self.members[at].disk.outline();
+            let overwrites = |op: &Op| match op {
+                Op::TruncateFrom(from) => *from <= held.last(),
+                Op::Put(entry) => held.generation_at(entry.index).is_some_and(|old| old != entry.generation),
+                _ => false,
+            };
+            if batch.ops().iter().any(overwrites) {
+                self.count("entries overwritten");
+            }
+            match self.members[at].disk.begin(seq, batch) {
+                Ok(true) => self.to(at, wait, Own::Written),
+                Ok(false) => {}
+                Err(error) => {
+                    self.disk_failed(at, &error);
+                    return;
+                }
             }
         }
+        let id = self.members[at].id;
         for frame in out.frames.drain(..) {
             self.report.trace = super::mix(self.report.trace, frame.frame.len() as u64 ^ frame.to.0 << 32);
-            for arrival in self.network.send(now, id, frame.to, &frame.frame) {
-                self.at(arrival, Happening::Frame { from: id, to: frame.to, frame: frame.frame.clone() });
+            let sent = self.network.send(now, id, frame.to, &frame.frame);
+            for arrival in sent.arrivals {
+                let (from, to, connection) = (id, frame.to, sent.connection);
+                self.at(arrival, Happening::Frame { from, to, connection, frame: frame.frame.clone() });
+            }
+            let member = &mut self.members[at];
+            let local = member.local(now);
+            if let Some(running) = member.running.as_mut().filter(|_| sent.full) {
+                running.replica.not_sent(local, frame.to, None, SendError::Full);
             }
         }
         for load in out.loads.drain(..) {
             let wait = self.write_time();
             self.to(at, wait, Own::Loaded(load));
         }
+        let soon = Duration::from_micros(300);
         for read in out.chunk_reads.drain(..) {
-            self.to(
-                at,
-                Duration::from_micros(300),
-                Own::ChunkRead { to: read.to, index: read.index, offset: read.offset },
-            );
+            self.to(at, soon, Own::ChunkRead { to: read.to, index: read.index, offset: read.offset });
         }
         for write in out.chunk_writes.drain(..) {
-            self.to(at, Duration::from_micros(300), Own::ChunkWrite { from: write.from, chunk: write.chunk });
+            self.to(at, soon, Own::ChunkWrite { from: write.from, chunk: write.chunk });
         }
         self.hand_over(at, out.apply, out.reads);
-        self.wake_by(at, deadline);
-        Ok(())
     }
 
     fn hand_over(&mut self, at: usize, apply: Vec<ApplyWork<OpId>>, reads: Vec<OpId>) {
@@ -264,7 +315,7 @@ impl<E: Engine> Simulation<E> {
     fn write_time(&mut self) -> Duration {
         let chance = &mut self.chances.disk;
         let mut micros = chance.between(self.faults.write_min_us, self.faults.write_max_us);
-        if !self.calm && chance.one_in(self.faults.stall_one_in) {
+        if self.calm_since.is_none() && chance.one_in(self.faults.stall_one_in) {
             micros += chance.below(self.faults.stall_max_us);
         }
         Duration::from_micros(micros)

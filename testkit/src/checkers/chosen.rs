@@ -1,0 +1,42 @@
+//! Single-slot agreement for Paxos: in each slot at most one value is ever accepted by a quorum at one ballot, counted on
+//! disks and over all time, whether or not anybody notices.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use consensus_api::{Engine, Generation, Index, Membership, NodeId};
+
+use super::{Checked, Essence, violated};
+use crate::simulator::{Member, essence};
+
+pub(super) const NAME: &str = "chosen";
+
+/// Who accepted what, and what was chosen.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    accepted: BTreeMap<(Index, Generation), BTreeSet<NodeId>>,
+    values: BTreeMap<Index, (Generation, Essence)>,
+    looked: BTreeMap<NodeId, Index>,
+}
+
+impl Chosen {
+    pub(super) fn written<E: Engine>(&mut self, founders: &Membership, member: &Member<E>) -> Checked {
+        let commit = member.engine().map_or(Index::ZERO, |engine| engine.standing().commit);
+        // What is known to be chosen does not change on this disk; it was looked at before.
+        let from = self.looked.insert(member.id, commit).unwrap_or_default();
+        for (index, entry) in member.disk.image().entries().range(from.next()..) {
+            let by = self.accepted.entry((*index, entry.generation)).or_default();
+            if !by.insert(member.id) || !founders.quorum_holds(|node| by.contains(&node)) {
+                continue;
+            }
+            let found = (entry.generation, essence(entry));
+            let first = *self.values.entry(*index).or_insert(found);
+            if first.1 != found.1 {
+                return violated(
+                    "one value per slot",
+                    format!("slot {index}: {first:x?} and {found:x?} were chosen"),
+                );
+            }
+        }
+        Ok(())
+    }
+}

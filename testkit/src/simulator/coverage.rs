@@ -1,0 +1,45 @@
+//! What a campaign must have seen: a kind of event that never happened was not tested.
+
+use std::collections::BTreeMap;
+
+use consensus_api::Capabilities;
+
+/// Happens on every engine and every disk.
+const ALWAYS: [&str; 19] = [
+    "writes answered",
+    "reads answered",
+    "outcomes unknown",
+    "requests given up",
+    "requests asked again",
+    "snapshots taken",
+    "snapshots received",
+    "snapshots restored",
+    "entries overwritten",
+    "entries reloaded for a peer",
+    "entries reloaded to apply",
+    "crashes",
+    "crashes in a step",
+    "blackouts",
+    "restarts with other timing",
+    "partitions",
+    "pauses",
+    "connections broken",
+    "frames of nonsense",
+];
+
+/// Happens where one leads.
+const WITH_LEADERS: [&str; 2] = ["elections", "leaders deposed"];
+
+/// Happens where disks are more than a model.
+const ON_MEDIA: [&str; 4] = ["disk errors", "full disks", "disks damaged", "damaged disks refused"];
+
+/// The kinds of event that these counts lack, of those that a campaign of some hundred seeds must have.
+pub fn absent(
+    counts: &BTreeMap<&'static str, u64>,
+    engine: Capabilities,
+    on_media: bool,
+) -> Vec<&'static str> {
+    let led = WITH_LEADERS.iter().filter(|_| engine.leader);
+    let expected = ALWAYS.iter().chain(led).chain(ON_MEDIA.iter().filter(|_| on_media));
+    expected.filter(|mark| counts.get(*mark).is_none_or(|count| *count == 0)).copied().collect()
+}
