@@ -69,3 +69,12 @@ fn what_is_not_forgotten_compiles() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+/// One dev-dependency and one call: the suite of the testkit tells its author which promise it breaks.
+#[test]
+fn a_broken_storage_of_someone_else_is_told_by_the_name_of_the_promise() {
+    let output = cargo("broken_storage", &["test", "--quiet", "--lib"]);
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "it passes:\n{said}");
+    assert!(said.contains("LogStorage promise ") && said.contains("(Durable)"), "{said}");
+}

@@ -2,6 +2,7 @@
 //! suites must tell by its name.
 
 mod broken;
+mod engines_and_machines;
 mod kept_log;
 
 use quorate::{FileLog, FileLogOptions, LocalNetwork, MemoryLog, NodeId, Secret, Tcp, TcpOptions};

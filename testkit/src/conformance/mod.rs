@@ -1,4 +1,4 @@
-//! Suites for authors of storages and transports: one call proves that yours keeps the promises of its trait.
+//! Suites for authors of engines, storages, transports and state machines: one call proves that yours keeps the promises of its trait.
 //!
 //! ```
 //! use quorate_testkit::conformance;
@@ -35,7 +35,8 @@
 //!
 //! # One function per promise
 //!
-//! Each promise has a function of its name, in [`log_storage`](mod@log_storage), [`log_reader`],
+//! Each promise has a function of its name, in [`engine`](mod@engine), [`state_machine`](mod@state_machine),
+//! [`log_storage`](mod@log_storage), [`log_reader`],
 //! [`snapshot_storage`](mod@snapshot_storage) and [`transport`](mod@transport); they return
 //! [`Broken`] instead of panicking. While you write a backend, run the one that you are at.
 //!
@@ -53,10 +54,12 @@
 
 mod crashes;
 mod driven_log;
+pub mod engine;
 pub mod log_reader;
 pub mod log_storage;
 mod model;
 pub mod snapshot_storage;
+pub mod state_machine;
 pub mod transport;
 mod trio;
 pub mod waiting;
@@ -64,7 +67,7 @@ mod workload;
 
 use std::fmt;
 
-use consensus_api::{LogStorage, Transport};
+use consensus_api::{Engine, LogStorage, StateMachine, Transport};
 
 pub use crashes::{crashes, crashing_log_storage};
 
@@ -155,4 +158,21 @@ pub fn volatile_snapshot_storage<S: LogStorage>(make: impl FnMut() -> S) {
 /// With the promise that is broken.
 pub async fn transport<T: Transport>(make: impl AsyncFnMut() -> [T; 3]) {
     insist(transport::all(make).await);
+}
+
+/// Checks all promises of an engine with these options, on a cluster of three.
+///
+/// # Panics
+/// With the promise that is broken.
+pub fn engine<E: Engine>(options: &E::Options) {
+    insist(engine::all::<E>(options));
+}
+
+/// Checks all promises of a state machine. `make` makes one at its beginning, and `commands` is what it is given: take as
+/// many as it needs to reach every corner of yours.
+///
+/// # Panics
+/// With the promise that is broken.
+pub fn state_machine<S: StateMachine>(make: impl Fn() -> S, commands: impl Fn() -> Vec<S::Command>) {
+    insist(state_machine::all(make, commands));
 }
