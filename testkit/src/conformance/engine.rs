@@ -121,7 +121,7 @@ fn recover<E: Engine>(
 ) -> Result<E, consensus_api::StartError> {
     let setup = Setup {
         node,
-        founders: Membership::of_voters((1..=3).map(NodeId)),
+        founders: Membership::of_voters((1..=3).map(NodeId)).expect("a few members"),
         now: Time(1_000_000_000),
         seed: node.0,
         timing: Timing::default(),
@@ -233,7 +233,7 @@ fn settled<E: Engine>(bench: &mut Workbench<E>) -> Result<NodeId, Broken> {
 /// # Errors
 /// The operation.
 pub fn complete<E: Engine>(options: &E::Options) -> Result<(), Broken> {
-    let founders = Membership::of_voters((1..=3).map(NodeId));
+    let founders = Membership::of_voters((1..=3).map(NodeId)).expect("a few members");
     let node = NodeId(1);
     let mut engine = recover::<E>(node, &Outline::default(), options)
         .map_err(|error| Broken::new(COMPLETE, format!("an empty log cannot be started on: {error}")))?;

@@ -42,7 +42,7 @@ pub struct Workbench<E: Engine> {
 impl<E: Engine> Workbench<E> {
     /// So many members, with empty disks.
     pub fn new(count: u64, options: E::Options, seed: u64) -> Self {
-        let founders = Membership::of_voters((1..=count).map(NodeId));
+        let founders = Membership::of_voters((1..=count).map(NodeId)).unwrap_or_default();
         let mut bench = Self {
             members: (1..=count).map(|id| (NodeId(id), Bench::default())).collect(),
             packets: Vec::new(),
