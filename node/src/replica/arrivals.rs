@@ -46,8 +46,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             }
             Envelope::ReadAnswer { incarnation, id, index } => {
                 // An answer to an earlier life of this node says nothing of a read of this one.
-                let ours = incarnation == self.identity.incarnation;
-                if ours || mutated("node/answer-to-an-earlier-life") {
+                if incarnation == self.identity.incarnation {
                     self.reads.answered(now, id, index);
                 }
             }
@@ -184,9 +183,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// Hands committed and durable entries to the state machine, as far as its budget goes.
     pub(super) fn feed(&mut self) {
-        let durable = self.writes.first_undurable().prev();
-        let limit =
-            if mutated("node/applied-before-durable") { self.commit } else { self.commit.min(durable) };
+        let limit = self.commit.min(self.writes.first_undurable().prev());
         while self.feeding.next() <= limit && self.feeding.has_room() {
             let next = self.feeding.next();
             let Some(entry) = self.feeding.take_loaded().or_else(|| self.cache.get(next).cloned()) else {

@@ -102,9 +102,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 Op::TruncateFrom(from) => {
                     assert!(*from > self.commit, "what is committed is never truncated");
                     self.shipping.truncated();
-                    if !mutated("node/truncated-entries-stay-cached") {
-                        self.cache.truncate_from(*from);
-                    }
+                    self.cache.truncate_from(*from);
                 }
                 Op::Compact { upto, .. } => self.cache.compact(*upto),
                 Op::HardState(_) | Op::SnapshotMark(_) | Op::Watermark(_) => {}

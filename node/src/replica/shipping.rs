@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::mutation::mutated;
 use consensus_api::{Entry, EntryRange, Index, NodeId, record};
 
 use super::outputs::{Load, LoadPurpose};
@@ -70,8 +69,7 @@ impl Shipping {
 
     /// An entry was put: what was encoded of that place is void.
     pub(super) fn put(&mut self, index: Index) {
-        let overwritten = self.block.as_ref().is_some_and(|(_, block)| index <= block.last);
-        if overwritten && !mutated("node/stale-block-shipped") {
+        if self.block.as_ref().is_some_and(|(_, block)| index <= block.last) {
             self.block = None;
         }
     }
@@ -79,9 +77,7 @@ impl Shipping {
     /// Entries were removed from the end of the log.
     pub(super) fn truncated(&mut self) {
         self.epoch += 1;
-        if !mutated("node/stale-block-shipped") {
-            self.block = None;
-        }
+        self.block = None;
         self.loaded.clear();
     }
 
