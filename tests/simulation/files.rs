@@ -13,7 +13,9 @@ use testkit::simulator::{DiskFault, Medium};
 const FOLDER: &str = "/log";
 const SECTOR_BYTES: usize = 512;
 /// Small, so that a run goes through many.
-const OPTIONS: FileLogOptions = FileLogOptions { segment_bytes: 16 << 10, inline: true };
+fn options() -> FileLogOptions {
+    FileLogOptions { segment_bytes: 16 << 10, inline: true, ..FileLogOptions::default() }
+}
 
 /// One node's disk.
 pub(crate) struct Files(SimulatedDisk);
@@ -64,7 +66,7 @@ impl Medium for Files {
     type Log = FileLog;
 
     fn open(&mut self) -> Result<FileLog, StorageError> {
-        FileLog::open_in(self.0.folder(FOLDER), OPTIONS)
+        FileLog::open_in(self.0.folder(FOLDER), options())
     }
 
     fn let_power_fail_after(&mut self, operations: u64) {
