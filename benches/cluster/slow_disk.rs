@@ -85,6 +85,10 @@ impl LogStorage for SlowDisk {
         self.inner.reader()
     }
 
+    fn has_room(&self) -> bool {
+        self.inner.has_room()
+    }
+
     fn snapshots(&self) -> Box<dyn SnapshotStorage> {
         self.inner.snapshots()
     }

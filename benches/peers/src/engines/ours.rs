@@ -50,7 +50,7 @@ pub struct Trio<E: Engine, const WHOLE: bool> {
 impl<E: Engine, const WHOLE: bool> super::Trio for Trio<E, WHOLE> {
     fn start(_in_flight: usize) -> Result<Self, Failure> {
         let now = Time(1_000_000_000);
-        let founders = Membership::of_voters((1..=3).map(NodeId));
+        let founders = Membership::of_voters((1..=3).map(NodeId))?;
         let member = |id: u64| {
             let setup = Setup {
                 node: NodeId(id),

@@ -83,7 +83,8 @@ impl Log for Files {
 
 impl Log for Small {
     fn open(dir: &Path) -> Result<(Self, Vec<Bytes>), Failure> {
-        let (log, found) = Files::with(dir, FileLogOptions { segment_bytes: 256 << 10, inline: false })?;
+        let (log, found) =
+            Files::with(dir, FileLogOptions { segment_bytes: 256 << 10, ..FileLogOptions::default() })?;
         Ok((Self(log), found))
     }
 
