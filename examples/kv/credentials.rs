@@ -83,6 +83,14 @@ impl Shown {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "tls"),
+        allow(
+            clippy::unused_self,
+            clippy::unnecessary_wraps,
+            reason = "with TLS there is something to read"
+        )
+    )]
     fn reload(&self) -> Result<&'static str, String> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {

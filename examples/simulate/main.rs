@@ -6,7 +6,6 @@
 
 mod campaign;
 mod failure;
-#[cfg(feature = "file")]
 #[path = "../../tests/simulation/files.rs"]
 mod files;
 
@@ -82,11 +81,10 @@ impl Arguments {
 
     /// Whether this seed's disks hold the real log.
     fn on_files(&self, seed: u64) -> bool {
-        cfg!(feature = "file") && (self.files || (!self.model && seed % 2 == 1))
+        self.files || (!self.model && seed % 2 == 1)
     }
 
     fn run(&self, plan: &Plan) -> Run {
-        #[cfg(feature = "file")]
         if self.on_files(plan.seed) {
             return Run::of(*plan).on(|_, seed| files::Files::new(seed));
         }

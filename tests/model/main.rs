@@ -4,6 +4,8 @@
 //! The bounds here take seconds. `QUORATE_STATES=5000000 cargo test --profile proof --all-features --test model --
 //! --nocapture` goes further; each test prints how far it came.
 
+#![cfg(any(feature = "raft", feature = "multi-paxos"))]
+
 #[cfg(all(feature = "raft", feature = "__mutations"))]
 mod seeded;
 

@@ -7,7 +7,6 @@
 #[macro_use]
 #[path = "../engines/mod.rs"]
 mod engines;
-#[cfg(feature = "file")]
 mod files;
 
 use std::collections::BTreeMap;
@@ -29,14 +28,8 @@ fn in_model<E: Engine>(plan: &Plan) -> Report {
     finish::<E>(Run::of(*plan), plan, "")
 }
 
-#[cfg(feature = "file")]
 fn on_files<E: Engine>(plan: &Plan) -> Report {
     finish::<E>(Run::of(*plan).on(|_, seed| files::Files::new(seed)), plan, " --files")
-}
-
-#[cfg(not(feature = "file"))]
-fn on_files<E: Engine>(plan: &Plan) -> Report {
-    in_model::<E>(plan)
 }
 
 fn finish<E: Engine>(mut run: Run, plan: &Plan, option: &str) -> Report {

@@ -1,9 +1,13 @@
 //! Scenarios as transcripts: a script, and what came of each line. After a change that is right,
 //! `QUORATE_BLESS=1 cargo test --all-features --test transcripts` writes them anew.
 
+#![cfg(any(feature = "raft", feature = "multi-paxos"))]
+
 use std::path::Path;
 
-use testkit::transcript::{check_folder, play};
+use testkit::transcript::check_folder;
+#[cfg(feature = "raft")]
+use testkit::transcript::play;
 
 fn folder(engine: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(engine)
