@@ -19,18 +19,18 @@ use catalogue::{ALL, named};
 
 /// Quick to show, and of every kind: elections, replication, durability, reads, snapshots, requests.
 const SAMPLE: &[&str] = &[
-    "raft/two-votes-in-a-term",
-    "raft/vote-for-a-shorter-log",
-    "raft/commit-of-an-earlier-term",
+    "raft/vote-before-sync",
+    "raft/candidacy-before-sync",
+    "raft/old-append-truncates",
     "raft/own-disk-taken-for-granted",
-    "raft/read-without-a-quorum",
+    "raft/read-before-an-own-entry",
+    "paxos/promise-before-sync",
     "paxos/nothing-adopted",
-    "paxos/accept-below-the-promise",
     "paxos/ack-over-a-gap",
     "node/nothing-is-held-back",
     "node/snapshot-of-the-wrong-index",
     "node/unknown-proposed-again",
-    "quorum/one-short",
+    "node/requests-never-expire",
 ];
 
 #[test]

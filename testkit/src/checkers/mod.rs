@@ -1,6 +1,6 @@
 //! One checker per property. They look at every step of a simulation, and know nothing of how an engine works.
 //!
-//! Each has a bug of its own in the table of seeded bugs (`tests/mutations`) that it finds with all others switched off.
+//! One can be made to look alone ([`Run::watched_by`](crate::simulator::Run::watched_by)).
 
 mod agreement;
 mod answers;
