@@ -52,7 +52,7 @@ impl Credentials {
         match self.tls_cert {
             None => Ok(Shown { secret }),
             Some(_) => {
-                Err("this kv was built without TLS; build it with the feature tls, or leave --tls-cert"
+                Err("this kv was built without TLS; build it with the feature tls, or leave --tls-cert out"
                     .into())
             }
         }

@@ -76,7 +76,8 @@ fn a_secret_keeps_out_who_has_another_or_none() {
 #[cfg(not(feature = "tls"))]
 #[test]
 fn without_the_feature_certificates_are_refused_in_words() {
-    let cluster = Cluster::start();
+    let mut cluster = Cluster::start();
+    cluster.kill(1);
     let mut command = cluster.command(1);
     command.args(["--tls-cert", "a", "--tls-key", "b", "--tls-ca", "c"]);
     let said = run_to_end(&mut command).stderr;
