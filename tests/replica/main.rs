@@ -96,9 +96,11 @@ fn a_hanging_state_machine_costs_no_memory_beyond_the_budgets() {
     assert!(pair.now > Time::ZERO);
 }
 
-/// A full disk is told before it fails: what is not in the log yet did not happen, wherever it was proposed.
+/// A full disk is told before it fails: what is not in the log yet did not happen, wherever it was proposed. Here the
+/// follower never hears that it is to lead.
 #[test]
 fn a_leader_whose_disk_is_full_refuses_its_own_and_others_proposals_until_there_is_room() {
+    const OF_THE_ENGINE: u8 = 1;
     let mut pair = Pair::elected();
     pair.leader.propose(pair.now, Bytes::from_static(b"before"), 1);
     pair.run(8);
@@ -106,14 +108,35 @@ fn a_leader_whose_disk_is_full_refuses_its_own_and_others_proposals_until_there_
     pair.leader.set_room(false);
     pair.leader.propose(pair.now, Bytes::from_static(b"here"), 2);
     pair.follower.propose(pair.now, Bytes::from_static(b"there"), 3);
-    pair.run(8);
+    pair.hold_back(|pair| pair.run(8), NodeId(2), OF_THE_ENGINE);
     assert_eq!(pair.failed, [(2, Error::StorageFull), (3, Error::StorageFull)]);
     assert!(!Error::StorageFull.may_have_happened());
     assert_eq!(pair.leader.standing().last, before, "nothing new is in the log");
     assert!(pair.leader.stopped().is_none());
     pair.leader.set_room(true);
+    // Until the offer of leadership has lapsed nothing is proposed.
+    pair.pass(Duration::from_secs(2));
+    let resumed = pair.leader.standing().last;
     pair.follower.propose(pair.now, Bytes::from_static(b"after"), 4);
     pair.run(8);
-    assert_eq!((pair.failed.len(), pair.leader.standing().last), (2, before.next()));
+    assert_eq!((pair.failed.len(), pair.leader.standing().last), (2, resumed.next()));
     assert!(pair.leader.notes().iter().any(|note| note.contains("has room again")));
+}
+
+/// A member with room takes over, and what was proposed there goes into the log.
+#[test]
+fn a_leader_whose_disk_is_full_hands_leadership_on() {
+    let mut pair = Pair::elected();
+    pair.leader.propose(pair.now, Bytes::from_static(b"before"), 1);
+    pair.run(8);
+    let before = pair.follower.standing().last;
+    pair.leader.set_room(false);
+    pair.leader.propose(pair.now, Bytes::from_static(b"here"), 2);
+    pair.follower.propose(pair.now, Bytes::from_static(b"there"), 3);
+    pair.run(20);
+    assert_eq!(pair.failed, [(2, Error::StorageFull)]);
+    assert_eq!(pair.follower.standing().role, Role::Leader);
+    assert_eq!(pair.leader.standing().leader, Some(NodeId(2)));
+    // The start of the new term, and the proposal.
+    assert_eq!(pair.follower.standing().last, before.next().next());
 }
