@@ -50,8 +50,9 @@ impl Call {
         }
     }
 
-    fn over(&self) -> u64 {
-        self.answered.unwrap_or(u64::MAX)
+    /// When it began and was over, counted from 1: before that, the register had no value.
+    fn span(&self) -> (u64, u64) {
+        (self.invoked.saturating_add(1), self.answered.unwrap_or(u64::MAX).saturating_add(1))
     }
 }
 
@@ -138,17 +139,18 @@ fn zones(calls: &[Call]) -> Result<BTreeMap<Option<u64>, Zone>, NotLinearizable>
     for call in calls {
         let value = call.value();
         let zone = zones.entry(value).or_insert_with(|| empty(value));
-        zone.first_over = zone.first_over.min(call.over());
-        zone.last_begun = zone.last_begun.max(call.invoked);
+        let (begun, over) = call.span();
+        zone.first_over = zone.first_over.min(over);
+        zone.last_begun = zone.last_begun.max(begun);
         match call.action {
             Action::Write(value) if zone.written.is_some() => {
                 return Err(NotLinearizable::WrittenTwice { value });
             }
-            Action::Write(_) => zone.written = Some(call.invoked),
-            Action::Read(_) => zone.earliest_read_over = zone.earliest_read_over.min(call.over()),
+            Action::Write(_) => zone.written = Some(begun),
+            Action::Read(_) => zone.earliest_read_over = zone.earliest_read_over.min(over),
         }
     }
-    // The register begins with no value, written before time.
+    // The register begins with no value, written at time 0, before all calls.
     if let Some(zone) = zones.get_mut(&None) {
         (zone.first_over, zone.written) = (0, Some(0));
     }

@@ -150,3 +150,10 @@ fn ten_thousand_calls_to_one_register_are_no_trouble() {
         assert!(!is_good(&calls));
     }
 }
+
+#[test]
+fn a_write_at_the_very_beginning_is_seen_by_a_later_read() {
+    let write = Call::write(0, Some(10), 7);
+    assert!(check(&[write, Call::read(5, 6, None)]).is_ok());
+    assert!(check(&[write, Call::read(11, 12, None)]).is_err());
+}

@@ -31,7 +31,7 @@ const JOURNAL_LINES_MAX: usize = 200;
 ///
 /// ```no_run
 /// # use quorate_testkit::simulator::{Medium, Plan, Run};
-/// # fn of<E: consensus_api::Engine, M: Medium>(plan: Plan, medium: impl Fn(u64) -> M) {
+/// # fn of<E: consensus_api::Engine, M: Medium>(plan: Plan, medium: impl Fn(u64) -> M + 'static) {
 /// let ran = Run::of(plan).on(move |_, seed| medium(seed)).telling().go::<E>();
 /// # }
 /// ```
