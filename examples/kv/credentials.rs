@@ -1,5 +1,6 @@
 //! [`Credentials`]: what a member shows the others, and demands of them: certificates, a secret, or nothing.
 
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -72,15 +73,23 @@ impl Shown {
         transport
     }
 
-    /// Reads the certificates again at every SIGHUP.
-    pub async fn reload_when_asked(self, id: u64) {
-        let Ok(mut asked) = signal(SignalKind::hangup()) else { return };
-        while asked.recv().await.is_some() {
-            match self.reload() {
-                Ok(what) => println!("node {id}: {what}"),
-                Err(sentence) => eprintln!("kv: node {id}: {sentence}; it goes on with what it had"),
+    /// Reads the certificates again at every SIGHUP, from now on.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the system lets nobody listen for signals.
+    pub fn reload_when_asked(self, id: u64) -> Result<(), String> {
+        let mut asked = signal(SignalKind::hangup()).map_err(|error| format!("no signals: {error}"))?;
+        tokio::spawn(async move {
+            while asked.recv().await.is_some() {
+                match self.reload() {
+                    // Whoever started it may have stopped listening: no reason to stop.
+                    Ok(what) => drop(writeln!(stdout(), "node {id}: {what}")),
+                    Err(sentence) => eprintln!("kv: node {id}: {sentence}; it goes on with what it had"),
+                }
             }
-        }
+        });
+        Ok(())
     }
 
     #[cfg_attr(

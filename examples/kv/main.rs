@@ -136,7 +136,7 @@ async fn run_one(options: NodeOptions) -> Result<(), String> {
     let running = member.start(stop.clone()).await?;
     let status = running.node.status();
     report_contradiction(&status, &peers);
-    tokio::spawn(shown.reload_when_asked(options.id));
+    shown.reload_when_asked(options.id)?;
     println!(
         "node {} of cluster {} serves on {} (engine {}, data in {})",
         options.id,
