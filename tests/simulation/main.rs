@@ -94,6 +94,16 @@ fn snapshots_reach_those_who_were_away<E: Engine>() {
     assert!((0..15).map(restored).sum::<u64>() > 0, "no snapshot was ever needed: the test shows nothing");
 }
 
+/// Disks that fail and rot: what is damaged after an orderly end is refused, also where a failure was on its way.
+fn damage_after_an_orderly_end_is_refused<E: Engine>() {
+    let faults = Faults { disk_error_every_ms: 300, disk_damage_every_ms: 1000, ..Faults::none() };
+    let refused = |seed| {
+        let report = on_files::<E>(&Plan { seed, steps: 1500, nodes: Some(3), faults: Some(faults) });
+        report.counts.get("damaged disks refused").copied().unwrap_or_default()
+    };
+    assert!((0..20).map(refused).sum::<u64>() > 0, "nothing was ever refused: the test shows nothing");
+}
+
 macro_rules! mount {
     ($name:ident, $engine:ty) => {
         mod $name {
@@ -110,6 +120,11 @@ macro_rules! mount {
             #[test]
             fn snapshots_reach_those_who_were_away() {
                 super::snapshots_reach_those_who_were_away::<$engine>();
+            }
+
+            #[test]
+            fn damage_after_an_orderly_end_is_refused() {
+                super::damage_after_an_orderly_end_is_refused::<$engine>();
             }
         }
     };

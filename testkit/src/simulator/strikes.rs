@@ -207,6 +207,8 @@ impl<E: Engine> Simulation<E> {
             return;
         }
         let fault = if chance.one_in(2) { DiskFault::FlippedBit } else { DiskFault::ZeroedSector };
+        // A close that fails leaves no mark behind the last batch, and without one damage to it looks like a tear.
+        self.members[at].disk.calm();
         self.members[at].end();
         if self.members[at].disk.strike(fault, chance) {
             self.members[at].disk.damaged = true;
