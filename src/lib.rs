@@ -103,7 +103,7 @@ pub use storage_file::{Confirmed, FileLog, FileLogOptions, FileSnapshots};
 #[cfg(feature = "tls")]
 pub use transport_tcp::Tls;
 #[cfg(feature = "tcp")]
-pub use transport_tcp::{Listener as TcpListener, Options as TcpOptions, Peers, Secret, Tcp};
+pub use transport_tcp::{Listener as TcpListener, Options as TcpOptions, Peers, Resolver, Secret, Tcp};
 
 /// The engine of a node for which none is named: the least ordinary one enabled, here Paxos without a leader.
 #[cfg(feature = "paxos")]

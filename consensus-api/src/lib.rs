@@ -91,7 +91,7 @@ pub use snapshot_storage::{
 pub use state_machine::{Failure, SerdeSnapshot, Snapshot, StateMachine};
 pub use time::{Clock, LogTime, Time, Timer, WallInterval};
 pub use transport::{
-    Arrival, Frame, Lane, PeerConnection, PeerRefusal, PeerRefusalKind, Reach, SendError, Transport,
-    TransportError,
+    Arrival, Frame, Lane, PROTOCOL_VERSION, PeerConnection, PeerRefusal, PeerRefusalKind, Reach, SendError,
+    Transport, TransportError,
 };
 pub use write::{Batch, HARD_STATE_BYTES_MAX, Op, SnapshotMark, WriteSeq};

@@ -9,6 +9,11 @@ use thiserror::Error;
 
 use crate::{Identity, NodeId};
 
+/// The version of what members say to each other: a transport's frames and handshake, what nodes put into frames, what
+/// engines put into that, and the byte form of entries. Each of these has a test that holds its bytes, under this number.
+/// When one of them has to change, this number goes up, and nodes of both versions know each other by it.
+pub const PROTOCOL_VERSION: u8 = 1;
+
 /// How urgent a frame is. A lane never waits behind a later one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Lane {

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::ending::Ending;
 use crate::frame::FrameError;
@@ -64,7 +64,7 @@ impl Acceptor {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, address)) => self.greet(stream, address),
                     Err(error) => {
-                        warn!(%error, "cannot accept a connection");
+                        self.roster.crowded("accept", &format_args!("cannot accept a connection: {error}"));
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -87,7 +87,8 @@ impl Acceptor {
             && let Some(oldest) = self.pending.pop_front()
         {
             oldest.abort();
-            warn!("too many connections without a handshake: the oldest is dropped");
+            let reason = "too many connections without a handshake: the oldest is dropped each time";
+            self.roster.crowded("handshakes", &reason);
         }
         let roster = Arc::clone(&self.roster);
         self.pending.push_back(self.handshakes.spawn(async move {

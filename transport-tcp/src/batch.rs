@@ -114,3 +114,6 @@ impl Batch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

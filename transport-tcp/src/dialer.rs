@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use consensus_api::{Arrival, Frame, Lane, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
@@ -20,6 +20,7 @@ use crate::handshake::Handshake;
 use crate::hello::Purpose;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
+use crate::resolver::Resolver;
 use crate::roster::Roster;
 use crate::security::explain;
 use crate::silence::Silence;
@@ -32,6 +33,7 @@ pub(crate) struct Dialer {
     pub(crate) peer: NodeId,
     /// `host:port`, resolved anew for each connection. It may change.
     pub(crate) address: watch::Receiver<Arc<str>>,
+    pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) purpose: Purpose,
     /// What this connection carries.
     pub(crate) outbox: Arc<Outbox>,
@@ -96,7 +98,7 @@ impl Dialer {
     async fn dial(&self, address: &str) -> Result<(Socket, Handshake), Ending> {
         let wait_max = self.roster.options.dial_wait_max;
         let dial = async {
-            let stream = connect(address).await?;
+            let stream = connect(address, &*self.resolver).await?;
             let (security, identity) = (&self.roster.security, &self.roster.identity);
             let mut socket = security.call(stream, identity, self.peer).await?;
             let handshake = Handshake::call(&mut socket, &self.roster, self.peer, self.purpose).await;
@@ -194,8 +196,8 @@ impl Dialer {
 }
 
 /// Tries each address that the name stands for.
-async fn connect(to: &str) -> Result<TcpStream, Ending> {
-    let resolved = lookup_host(to).await;
+async fn connect(to: &str, resolver: &dyn Resolver) -> Result<TcpStream, Ending> {
+    let resolved = resolver.resolve(to).await;
     let addresses = resolved.map_err(|source| Ending::Unresolved { address: to.to_owned(), source })?;
     let mut ending = Ending::Nowhere { address: to.to_owned() };
     for address in addresses {

@@ -18,13 +18,13 @@
 use std::ops::RangeInclusive;
 
 use bytes::{Buf, BufMut};
-use consensus_api::{ClusterName, Identity, Incarnation, NodeId, StoreId};
+use consensus_api::{ClusterName, Identity, Incarnation, NodeId, PROTOCOL_VERSION, StoreId};
 
 use crate::frame::FrameError;
 use crate::refusal::Refusal;
 
 /// The protocol versions this program speaks.
-pub(crate) const VERSIONS: RangeInclusive<u8> = 1..=1;
+pub(crate) const VERSIONS: RangeInclusive<u8> = PROTOCOL_VERSION..=PROTOCOL_VERSION;
 /// The largest payload of a handshake frame.
 pub(crate) const HANDSHAKE_BYTES_MAX: usize = 1 << 10;
 /// The fields before the names.

@@ -58,7 +58,7 @@
 //!
 //! * The byte forms: `frame`, `hello`; reading them: `decoder`; writing them: `batch`.
 //! * The tasks: `dialer` (one per connection out), `acceptor` (one), `reader` (one per connection in).
-//! * Between node and tasks: `outbox`, `inbox`. What all share: `roster`. Whom it dials, and where: `links`.
+//! * Between node and tasks: `outbox`, `inbox`. What all share: `roster`. Whom it dials, and where: `links`, `resolver`.
 //! * Who is let in: `handshake`, `refusal`, `security`, `secret`, `tls`. How often something is logged: `restraint`.
 
 mod acceptor;
@@ -81,6 +81,7 @@ mod pace;
 mod peers;
 mod reader;
 mod refusal;
+mod resolver;
 mod restraint;
 mod roster;
 mod secret;
@@ -93,6 +94,7 @@ mod tls;
 
 pub use options::Options;
 pub use peers::Peers;
+pub use resolver::Resolver;
 pub use secret::Secret;
 pub use tcp::{Listener, Tcp};
 #[cfg(feature = "tls")]

@@ -13,6 +13,7 @@ use crate::dialer::Dialer;
 use crate::hello::Purpose;
 use crate::outbox::Outbox;
 use crate::peers::Peers;
+use crate::resolver::Resolver;
 use crate::roster::Roster;
 
 /// A link to each peer. The tasks behind them end with it.
@@ -20,6 +21,7 @@ use crate::roster::Roster;
 pub(crate) struct Links {
     roster: Arc<Roster>,
     runtime: Handle,
+    resolver: Arc<dyn Resolver>,
     by_peer: BTreeMap<NodeId, Link>,
     /// Tells the acceptor whose connections are to end.
     forgotten: UnboundedSender<NodeId>,
@@ -39,10 +41,12 @@ impl Links {
     pub(crate) fn new(
         roster: Arc<Roster>,
         runtime: Handle,
+        resolver: Arc<dyn Resolver>,
         peers: &Peers,
         forgotten: UnboundedSender<NodeId>,
     ) -> Self {
-        let mut links = Self { roster, runtime, by_peer: BTreeMap::new(), forgotten, tasks: JoinSet::new() };
+        let (by_peer, tasks) = (BTreeMap::new(), JoinSet::new());
+        let mut links = Self { roster, runtime, resolver, by_peer, forgotten, tasks };
         peers.iter().for_each(|(peer, address)| links.set_address(peer, address));
         links
     }
@@ -75,6 +79,7 @@ impl Links {
                 roster: Arc::clone(&self.roster),
                 peer,
                 address: address.subscribe(),
+                resolver: Arc::clone(&self.resolver),
                 purpose,
                 outbox: Arc::clone(outbox),
                 consensus: Arc::clone(&consensus),

@@ -21,6 +21,7 @@ const PAST_LIVES_MAX: usize = 8;
 /// Reasons remembered as told about peers, and about others. Anybody can think up ids, so those are bounded apart.
 const TOLD_OF_PEERS_MAX: usize = 4096;
 const TOLD_OF_OTHERS_MAX: usize = 256;
+const TOLD_OF_THE_DOOR_MAX: usize = 8;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ struct Memory {
     told_of_others: Restraint<(NodeId, u8)>,
     /// What became of callers that never said who they are.
     callers: Restraint<(IpAddr, &'static str)>,
+    /// What is wrong at the door, and no caller alone to blame for.
+    door: Restraint<&'static str>,
     /// Connections of peers that were closed, by cause.
     closings: Restraint<(NodeId, &'static str)>,
     lives: HashMap<NodeId, Lives>,
@@ -82,6 +85,7 @@ impl Roster {
             told: Restraint::new(TOLD_OF_PEERS_MAX),
             told_of_others: Restraint::new(TOLD_OF_OTHERS_MAX),
             callers: Restraint::new(TOLD_OF_OTHERS_MAX),
+            door: Restraint::new(TOLD_OF_THE_DOOR_MAX),
             closings: Restraint::new(TOLD_OF_PEERS_MAX),
             lives: HashMap::new(),
         };
@@ -149,6 +153,16 @@ impl Roster {
             warn!(%address, %reason, withheld, "dropped a caller");
         } else {
             debug!(%address, %reason, "dropped a caller");
+        }
+    }
+
+    /// Callers have a hard time, and none of them is to blame. Told to the operator in the same measure.
+    pub(crate) fn crowded(&self, cause: &'static str, reason: &dyn Display) {
+        let told = self.memory().door.may_say(cause);
+        if let Some(withheld) = told {
+            warn!(%reason, withheld, "trouble at the door");
+        } else {
+            debug!(%reason, "trouble at the door");
         }
     }
 

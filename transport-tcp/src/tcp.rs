@@ -18,6 +18,7 @@ use crate::inbox::{Inbox, Item};
 use crate::links::Links;
 use crate::options::Options;
 use crate::peers::Peers;
+use crate::resolver::{Resolver, System};
 use crate::roster::Roster;
 use crate::secret::Secret;
 use crate::security::Security;
@@ -33,6 +34,7 @@ pub struct Tcp {
     /// Until it is attached.
     listener: Option<std::net::TcpListener>,
     security: Security,
+    resolver: Arc<dyn Resolver>,
     stage: Mutex<Stage>,
     inbox: Arc<Inbox>,
     /// Taken from the inbox, and not yet handed to the node.
@@ -107,6 +109,12 @@ impl Tcp {
         self
     }
 
+    /// Looks the addresses of peers up there instead of asking the system. Without effect once attached.
+    #[must_use]
+    pub fn with_resolver(self, resolver: impl Resolver) -> Self {
+        Self { resolver: Arc::new(resolver), ..self }
+    }
+
     /// The address listened on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
@@ -146,7 +154,8 @@ impl Transport for Tcp {
         let (options, security) = (self.options.clone(), self.security.clone());
         let roster = Arc::new(Roster::new(identity.clone(), options, security, Arc::clone(&self.inbox)));
         let (forget, forgotten) = mpsc::unbounded_channel();
-        let mut links = Links::new(Arc::clone(&roster), runtime, peers, forget);
+        let resolver = Arc::clone(&self.resolver);
+        let mut links = Links::new(Arc::clone(&roster), runtime, resolver, peers, forget);
         links.spawn(Acceptor::new(listener, roster, forgotten).run());
         *stage = Stage::Attached(links);
         Ok(())
@@ -213,6 +222,7 @@ impl Listener {
             local_addr: self.local_addr,
             listener: Some(self.listener),
             security: Security::default(),
+            resolver: Arc::new(System),
             stage: Mutex::new(Stage::Bound(peers.into())),
             inbox: Arc::default(),
             arrived: VecDeque::new(),

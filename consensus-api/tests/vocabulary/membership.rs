@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use proptest::prelude::*;
-use quorate_consensus_api::{Membership, NodeId, StoreId};
+use quorate_consensus_api::{Membership, NodeId, PROTOCOL_VERSION, StoreId};
 
 type Ids = BTreeSet<NodeId>;
 
@@ -105,4 +105,21 @@ fn a_count_beyond_the_limit_is_refused_before_anything_is_allocated() {
 fn left_over_bytes_are_refused() {
     let longer = [&new(vec![NodeId(1)], Vec::new(), Vec::new()).encode()[..], &[0]].concat();
     assert!(Membership::decode(&longer).is_err());
+}
+
+/// On every disk and wire there is: when this fails, raise the versions instead of blessing the new bytes.
+#[test]
+fn the_bytes_of_a_membership() {
+    assert_eq!(PROTOCOL_VERSION, 1, "the bytes below are those of version 1");
+    let sets = [&[1, 2][..], &[1, 3], &[4]].map(|ids| ids.iter().copied().map(NodeId).collect::<Vec<_>>());
+    let [voters, outgoing, learners] = sets;
+    let membership = new(voters, outgoing, learners).with_address(NodeId(2), "b:7").unwrap();
+    let membership = membership.with_store(NodeId(2), StoreId(0x0123)).unwrap();
+    let expected = "
+        01
+        02000000 0100000000000000 0200000000000000
+        02000000 0100000000000000 0300000000000000
+        01000000 0400000000000000
+        01000000 0200000000000000 23010000000000000000000000000000 03 623a37";
+    assert_eq!(format!("{:x}", membership.encode()), expected.split_whitespace().collect::<String>());
 }

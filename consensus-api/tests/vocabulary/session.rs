@@ -2,7 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
-use quorate_consensus_api::{Commands, Entry, EntryKind, Index, LogTime, ProposalId, SessionId, SessionOp};
+use quorate_consensus_api::{
+    Commands, Entry, EntryKind, Index, LogTime, PROTOCOL_VERSION, ProposalId, SessionId, SessionOp,
+};
 
 fn op() -> impl Strategy<Value = SessionOp> {
     let session =
@@ -43,4 +45,28 @@ proptest! {
         prop_assert!(SessionOp::decode(&mut bytes.freeze().slice(..cut)).is_err());
         let _ = SessionOp::decode(&mut Bytes::from(noise));
     }
+}
+
+/// On every disk and wire there is: when this fails, raise the versions instead of blessing the new bytes.
+#[test]
+fn the_bytes_of_what_sessions_say() {
+    assert_eq!(PROTOCOL_VERSION, 1, "the bytes below are those of version 1");
+    let session = SessionId { index: Index(0x11), offset: 0x22 };
+    let ops = [
+        SessionOp::Open { idle_max_ms: 0x33 },
+        SessionOp::Command { session, sequence: 0x44, acknowledged: 0x55 },
+        SessionOp::Close { session },
+    ];
+    let bytes = ops.map(|op| {
+        let mut out = BytesMut::new();
+        op.encode(&mut out);
+        format!("{out:x}")
+    });
+    let expected = [
+        "013300000000000000",
+        "0211000000000000002200000044000000000000005500000000000000",
+        "03110000000000000022000000",
+    ];
+    assert_eq!(bytes, expected);
+    assert!((4..=255_u8).chain([0]).all(|kind| SessionOp::decode(&mut vec![kind; 99].into()).is_err()));
 }

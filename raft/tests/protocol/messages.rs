@@ -1,7 +1,7 @@
 //! The byte form of messages, and of what no member says.
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::{Generation, Index, Message as _, NodeId};
+use consensus_api::{Generation, Index, Message as _, MessageError, NodeId, PROTOCOL_VERSION};
 use quorate_raft::{Body, Candidacy, Message, ReadRound, Term};
 
 fn one_of_each() -> Vec<Message> {
@@ -27,6 +27,35 @@ fn encode(message: &Message) -> Bytes {
     let mut out = BytesMut::new();
     message.encode(&mut out);
     out.freeze()
+}
+
+/// The bytes of each, in protocol version 1: the kind, the term, and the fields in their order, little-endian.
+const GOLDEN: [&str; 9] = [
+    "01 feffffffffffffff 0300000000000100 0009000000000000 00",
+    "02 feffffffffffffff 0001",
+    "03 feffffffffffffff 0000000000010000 0300000000000000 0000000000000010 0500000000000000
+     0700000000000000",
+    "04 feffffffffffffff 0000000000010000 0700000000000000",
+    "05 feffffffffffffff 0000000000010000 0400000000000000 0200000000000000 0700000000000000",
+    "06 feffffffffffffff 0000000000010000 0300000000000000 0000000000000010 0700000000000000",
+    "07 feffffffffffffff 0700000000000000 03",
+    "08 feffffffffffffff 0000000000010000 0300000000000000 0000000000000010",
+    "09 feffffffffffffff",
+];
+
+/// When this fails, nodes of the old build and the new one no longer understand each other: raise `PROTOCOL_VERSION`,
+/// and put the new bytes here beside the old ones.
+#[test]
+fn the_bytes_of_protocol_version_1() {
+    assert_eq!(PROTOCOL_VERSION, 1, "the bytes below are those of version 1");
+    let bytes = one_of_each().iter().map(|message| format!("{:x}", encode(message))).collect::<Vec<_>>();
+    assert_eq!(bytes, GOLDEN.map(|golden| golden.split_whitespace().collect::<String>()));
+    // None is missing: whatever kind the decoder knows is above.
+    for kind in 0..=u8::MAX {
+        let noise = Bytes::from([&[kind][..], &[0; 100]].concat());
+        let is_known = Message::decode(noise) != Err(MessageError("its kind is unknown"));
+        assert_eq!(is_known, GOLDEN.iter().any(|bytes| bytes.starts_with(&format!("{kind:02x}"))), "{kind}");
+    }
 }
 
 #[test]

@@ -148,3 +148,39 @@ fn a_payload_is_not_copied() {
     assert_eq!(frame.head.as_ptr() as usize, at + HEADER_BYTES);
     assert_eq!(frame.body.as_ptr() as usize, at + HEADER_BYTES + 4);
 }
+
+#[test]
+fn a_payload_is_handed_out_where_it_was_read() {
+    let sent = Frame { head: Bytes::from_static(b"head"), body: Bytes::from_static(b"entries") };
+    let mut decoder = decoder();
+    decoder.feed(&encode(&[sent]));
+    let read_at = decoder.bytes.as_ptr() as usize;
+    let (_, frame) = decoder.next().unwrap().unwrap();
+    assert_eq!(frame.head.as_ptr() as usize, read_at + HEADER_BYTES);
+    assert_eq!(frame.body.as_ptr() as usize, read_at + HEADER_BYTES + 4);
+}
+
+/// Whatever a caller claims, before the handshake it makes nobody hold more than this.
+#[test]
+fn a_stranger_is_given_little_room() {
+    const ROOM_BYTES: usize = 4 << 10;
+    for claimed in [0, 1, 1_024, 1_025, 1 << 24, u32::MAX] {
+        let mut decoder = Decoder::new(1_024);
+        let header = Header {
+            version: 0,
+            kind: Kind::Hello as u8,
+            flags: 1,
+            lane: 0,
+            head_len: claimed,
+            body_len: 0,
+            group: 0,
+            sequence: 0,
+            payload_checksum: 0,
+        };
+        decoder.feed(&header.encode());
+        let too_large = matches!(decoder.next(), Err(FrameError::TooLarge { .. }));
+        assert_eq!(too_large, claimed > 1_024);
+        decoder.feed(&[]);
+        assert!(decoder.capacity() <= ROOM_BYTES, "{} bytes for a claim of {claimed}", decoder.capacity());
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use consensus_api::{Arrival, ClusterName, EngineName, Identity, Lane, NodeId};
+use consensus_api::{Arrival, ClusterName, EngineName, Identity, Lane, NodeId, PeerRefusalKind, Transport};
 use tokio::net::TcpListener;
 
 use crate::member::{Member, frame, identity, listen, nowhere, options};
@@ -11,8 +11,14 @@ use crate::speaker::{HELLO, REFUSAL, Speaker, Wire, hello};
 /// Long enough for several further attempts, which must not be told.
 const A_WHILE: Duration = Duration::from_millis(300);
 
-/// Lets two members meet that must not talk. Both tell it once, in a sentence with these words, and nothing arrives.
-async fn refuse_each_other(identities: [Identity; 2], words: &[&str]) {
+/// What the status of a member shows of its only peer.
+fn shown(member: &Member) -> Option<PeerRefusalKind> {
+    member.tcp.peers()[0].refusal.as_ref().map(|refusal| refusal.kind)
+}
+
+/// Lets two members meet that must not talk. Both tell it once, in a sentence with these words, show its kind in the
+/// status, and nothing arrives.
+async fn refuse_each_other(identities: [Identity; 2], kind: PeerRefusalKind, words: &[&str]) {
     let (mut a, mut b) = Member::pair_as(identities, options()).await;
     for (member, other) in [(&mut a, 2), (&mut b, 1)] {
         member.send(other, Lane::Data, &frame(b"not for you"));
@@ -21,6 +27,7 @@ async fn refuse_each_other(identities: [Identity; 2], words: &[&str]) {
         for word in words {
             assert!(reason.contains(word), "{reason:?} lacks {word:?}");
         }
+        assert_eq!(shown(member), Some(kind));
     }
     for member in [&mut a, &mut b] {
         for arrival in member.for_a_while(A_WHILE).await {
@@ -32,23 +39,22 @@ async fn refuse_each_other(identities: [Identity; 2], words: &[&str]) {
 #[tokio::test]
 async fn another_cluster() {
     let other = Identity { cluster: ClusterName::new("vineyard").unwrap(), ..identity(2) };
-    refuse_each_other([identity(1), other], &["node 1", "node 2", "\"orchard\"", "\"vineyard\""]).await;
+    let words = ["node 1", "node 2", "\"orchard\"", "\"vineyard\""];
+    refuse_each_other([identity(1), other], PeerRefusalKind::Cluster, &words).await;
 }
 
 #[tokio::test]
 async fn another_engine() {
     let other = Identity { engine: EngineName("multi-paxos"), ..identity(2) };
-    refuse_each_other(
-        [identity(1), other],
-        &["node 1", "node 2", "\"raft\"", "\"multi-paxos\"", "one engine"],
-    )
-    .await;
+    let words = ["node 1", "node 2", "\"raft\"", "\"multi-paxos\"", "one engine"];
+    refuse_each_other([identity(1), other], PeerRefusalKind::Engine, &words).await;
 }
 
 #[tokio::test]
 async fn a_copied_disk() {
     let copy = Identity { store: identity(1).store, ..identity(2) };
-    refuse_each_other([identity(1), copy], &["node 1", "node 2", "same store"]).await;
+    refuse_each_other([identity(1), copy], PeerRefusalKind::SameStore, &["node 1", "node 2", "same store"])
+        .await;
 }
 
 #[tokio::test]
@@ -63,7 +69,11 @@ async fn another_node_at_this_address() {
     assert_eq!([told[0].0, told[1].0], [Some(NodeId(2)), Some(NodeId(3))]);
     assert!(told[0].1.contains("looked for node 2 where node 3 answers"), "{told:?}");
     assert!(told[1].1.contains("node 3 is not among the peers of node 1"), "{told:?}");
+    assert_eq!(shown(&a), Some(PeerRefusalKind::WrongNode));
     let mut told = [c.refusal().await.1, c.refusal().await.1];
+    // To node 3, whichever was last: that it was taken for another, or that it is a stranger.
+    let kinds = [PeerRefusalKind::WrongNode, PeerRefusalKind::Stranger];
+    assert!(shown(&c).is_some_and(|kind| kinds.contains(&kind)));
     told.sort();
     assert!(told[0].contains("looked for node 2 where node 3 answers"), "{told:?}");
     assert!(told[1].contains("node 3 is not among the peers of node 1"), "{told:?}");
@@ -111,6 +121,7 @@ async fn two_processes_under_one_id() {
     let (peer, reason) = a.refusal().await;
     assert_eq!(peer, Some(NodeId(2)));
     assert!(reason.contains("two processes call themselves node 2"), "{reason}");
+    assert_eq!(shown(&a), Some(PeerRefusalKind::SameNode));
 }
 
 #[tokio::test]
@@ -127,6 +138,7 @@ async fn a_caller_of_another_version() {
     }
     let (_, reason) = a.refusal().await;
     assert!(reason.contains("node 2 speaks the protocol versions 2 to 9, node 1 1 to 1"), "{reason}");
+    assert_eq!(shown(&a), Some(PeerRefusalKind::Version));
     let later = a.for_a_while(A_WHILE).await;
     assert!(!later.iter().any(|arrival| matches!(arrival, Arrival::Refused { .. })), "{later:?}");
     // One that can also speak ours is welcome, whatever a later version appends to its hello.
@@ -151,5 +163,6 @@ async fn an_answerer_of_another_version() {
     let (peer, reason) = a.refusal().await;
     assert_eq!(peer, Some(NodeId(2)));
     assert!(reason.contains("node 2 speaks the protocol versions 7 to 9"), "{reason}");
+    assert_eq!(shown(&a), Some(PeerRefusalKind::Version));
     speaker.is_hung_up().await;
 }
