@@ -87,7 +87,7 @@ impl<S: StateMachine, D> Node<S, D> {
 
     async fn administer(&self, errand: Errand) -> Result<(), Error> {
         let (answer, receiver) = oneshot::channel();
-        self.shared().send(Request::Administer { errand, answer })?;
+        self.shared().send(Request::Administer { errand: Box::new(errand), answer })?;
         receiver.await.unwrap_or(Err(Error::OutcomeUnknown { reason: NODE_STOPPED }))
     }
 }

@@ -10,7 +10,6 @@ use consensus_api::{
     Clock, ClusterName, Engine, Identity, Incarnation, Index, LogStorage, Membership, NodeId, SnapshotMark,
     SnapshotStorage, StartError, StateMachine, StoreId, Transport,
 };
-use futures::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
@@ -20,10 +19,12 @@ use crate::blocking::wait;
 use crate::board::{Board, status_of};
 use crate::chunks::Chunks;
 use crate::driver::Driver;
-use crate::handle::{Node, Shared};
+use crate::handle::Node;
+use crate::intake::Intake;
 use crate::meter::Meter;
 use crate::options::{FRAME_OVERHEAD_BYTES, Options};
 use crate::replica::{Outputs, Replica, Start};
+use crate::shared::Shared;
 use crate::system_clock::SystemClock;
 use crate::worker::{Worker, WorkerPort, restore};
 
@@ -203,11 +204,9 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             transport,
             alarm: Alarm::new(clock.timer()),
             clock,
-            requests: receiver,
+            intake: Intake::new(receiver, feedbacks, chunk_reports),
             worker,
-            feedback: feedbacks,
             chunk_orders,
-            chunk_reports,
             chunks,
             board: Board::new(status),
             meter: Meter::new(node),
@@ -215,8 +214,6 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             errand: 0,
             stopping: None,
             grace: options.request_deadline / 2,
-            loads: FuturesUnordered::new(),
-            incoming: Vec::new(),
             out: Outputs::default(),
             replica,
         };

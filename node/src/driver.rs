@@ -11,13 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Arrival, Clock, Engine, Entry, Error, LogReader, LogStorage, Membership, SessionOp, StateMachine,
-    StorageError, Time, Transport,
+    Arrival, Clock, Engine, Error, LogReader, LogStorage, LogTime, Membership, SessionOp, StateMachine, Time,
+    Transport,
 };
-use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -26,24 +23,24 @@ use crate::alarm::Alarm;
 use crate::board::{Board, SHUT_DOWN};
 use crate::chunks::{ChunkOrder, ChunkReport};
 use crate::errand::Errand;
+use crate::intake::Intake;
 use crate::meter::{Meter, Reading};
 use crate::read_level::ReadLevel;
-use crate::replica::{Load, Outputs, Replica};
+use crate::replica::{Outputs, Replica};
 use crate::ticket::{ProposalTicket, ReadTicket};
 use crate::worker::{Feedback, Work, WorkerPort};
 
-/// What a handle asks of its node.
+/// What a handle asks of its node. What is rare and large is boxed: every request moves in the room of the largest.
 pub(crate) enum Request<S: StateMachine> {
     Propose { command: Bytes, ticket: ProposalTicket<S::Response> },
-    ProposeInSession { op: SessionOp, command: Bytes, ticket: ProposalTicket<S::Response> },
+    ProposeInSession { op: Box<SessionOp>, command: Bytes, ticket: ProposalTicket<S::Response> },
     Read { level: ReadLevel, ticket: ReadTicket<S> },
-    Administer { errand: Errand, answer: oneshot::Sender<Result<(), Error>> },
+    Administer { errand: Box<Errand>, answer: oneshot::Sender<Result<(), Error>> },
     Members(oneshot::Sender<Membership>),
     Stop(oneshot::Sender<()>),
 }
 
 type Tickets<S> = Outputs<ProposalTicket<<S as StateMachine>::Response>, ReadTicket<S>>;
-type Loading = BoxFuture<'static, (Load, Result<Vec<Entry>, StorageError>)>;
 
 /// A node at work.
 pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
@@ -53,11 +50,9 @@ pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
     pub(crate) transport: T,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) alarm: Alarm,
-    pub(crate) requests: UnboundedReceiver<Request<S>>,
+    pub(crate) intake: Intake<S>,
     pub(crate) worker: WorkerPort<S>,
-    pub(crate) feedback: UnboundedReceiver<Feedback>,
     pub(crate) chunk_orders: UnboundedSender<ChunkOrder>,
-    pub(crate) chunk_reports: UnboundedReceiver<ChunkReport>,
     pub(crate) chunks: JoinHandle<()>,
     pub(crate) board: Board,
     pub(crate) meter: Meter,
@@ -66,8 +61,6 @@ pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
     pub(crate) errand: u64,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) grace: Duration,
-    pub(crate) loads: FuturesUnordered<Loading>,
-    pub(crate) incoming: Vec<Request<S>>,
     pub(crate) out: Tickets<S>,
 }
 
@@ -80,8 +73,6 @@ pub(crate) struct Stopping {
 
 /// Rounds in one go before other tasks get their turn.
 const ROUNDS_MAX: usize = 16;
-/// Things of one kind taken in per round.
-const INTAKE_MAX: usize = 1024;
 
 impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T> {
     /// Runs the node until it stops.
@@ -90,9 +81,8 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         let span = tracing::info_span!("node", id = identity.node.0, cluster = %identity.cluster);
         std::future::poll_fn(|cx| self.poll(cx)).instrument(span).await;
         let cause = self.replica.stopped().unwrap_or(SHUT_DOWN).to_owned();
-        self.requests.close();
         let mut waiting = self.stopping.take().unwrap_or_default().waiting;
-        while let Ok(request) = self.requests.try_recv() {
+        for request in self.intake.close() {
             let error = Error::Stopped { cause: cause.as_str().into() };
             match request {
                 Request::Propose { ticket, .. } | Request::ProposeInSession { ticket, .. } => {
@@ -104,8 +94,8 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 Request::Stop(done) => waiting.push(done),
             }
         }
-        let Self { worker, chunk_orders, chunks, log, reader, transport, loads, .. } = self;
-        drop((chunk_orders, transport, loads));
+        let Self { worker, chunk_orders, chunks, log, reader, transport, intake, .. } = self;
+        drop((chunk_orders, transport, intake));
         let _ = chunks.await;
         worker.end().await;
         // Closing a log may wait for the disk. Whoever asked for the stop may open the folder once it is closed.
@@ -116,25 +106,31 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.intake.woken();
+        self.alarm.woken();
+        let mut again = true;
         for _ in 0..ROUNDS_MAX {
-            let now = self.clock.now();
-            let took = self.take_in(now, cx);
-            // Anew, lest a lease be judged by a time before the read came in: the process may have stood still between.
-            let now = self.clock.now();
-            self.replica.advance(now, self.clock.wall());
-            let gave = self.carry_out(now);
+            // A log that has nothing to write has nothing to tell, unless it waits for room.
+            let tells = self.replica.is_writing() || !self.log.has_room();
+            let came = self.intake.poll(cx, &mut self.transport, tells.then_some(&mut self.log));
+            if !came && !again {
+                return Poll::Pending;
+            }
+            // After all that is taken in has come, lest a lease be judged by a time before it: the process may have
+            // stood still between.
+            let (now, wall) = (self.clock.now(), self.clock.wall());
+            self.take_in(now, wall);
+            self.replica.advance(now, wall);
+            again = self.carry_out(now);
             self.stop_if_quiet(now);
             if let Some(cause) = self.replica.stopped().map(str::to_owned) {
                 self.carry_out(now);
                 self.board.publish_end(&self.replica, cause);
                 return Poll::Ready(());
             }
-            let rang = self.alarm.poll(cx, self.replica.deadline().min(self.board.due()));
+            again |= self.alarm.poll(cx, self.replica.deadline().min(self.board.due()));
             if self.board.publish_if_due(&self.replica, &self.transport, now) {
                 self.meter.show(&self.reading());
-            }
-            if !took && !gave && !rang {
-                return Poll::Pending;
             }
         }
         cx.waker().wake_by_ref();
@@ -150,20 +146,17 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         }
     }
 
-    /// Takes in what has happened. Whether anything has.
-    fn take_in(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
-        let wall = self.clock.wall();
-        let mut took = self.take_requests(now, cx);
-        for _ in 0..INTAKE_MAX {
-            let Poll::Ready(arrival) = self.transport.poll_arrival(cx) else { break };
+    /// Hands what has come to the replica.
+    fn take_in(&mut self, now: Time, wall: LogTime) {
+        self.take_requests(now);
+        for arrival in self.intake.arrivals.drain(..) {
             match &arrival {
                 Arrival::Frame { frame, .. } => self.meter.received(frame.len()),
                 _ => self.board.connection_changed(),
             }
-            self.replica.arrival(self.clock.now(), wall, arrival);
-            took = true;
+            self.replica.arrival(now, wall, arrival);
         }
-        while let Poll::Ready(Some(feedback)) = self.feedback.poll_recv(cx) {
+        for feedback in self.intake.feedback.drain(..) {
             match feedback {
                 Feedback::Applied(index) => self.replica.applied(now, index),
                 Feedback::Digest(index, digest) => self.replica.tell_digest(now, index, digest),
@@ -175,35 +168,25 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 }
                 Feedback::Failed(failure) => self.replica.stop(failure.0),
             }
-            took = true;
         }
-        while let Poll::Ready(Some((load, entries))) = self.loads.poll_next_unpin(cx) {
+        for (load, entries) in self.intake.loaded.drain(..) {
             self.replica.loaded(now, &load, entries);
-            took = true;
         }
-        took |= self.take_chunk_reports(now, cx);
-        while let Poll::Ready(durable) = self.log.poll_durable(cx) {
-            took = true;
-            match durable {
-                Ok(seq) => {
-                    self.meter.write_ended(now);
-                    self.replica.durable(now, seq);
-                }
-                Err(error) => {
-                    self.replica.stop(format!("the log could not be written: {error}"));
-                    break;
-                }
+        self.take_chunk_reports(now);
+        match self.intake.durable.take() {
+            Some(Ok(seq)) => {
+                self.meter.write_ended(now);
+                self.replica.durable(now, seq);
             }
+            Some(Err(error)) => self.replica.stop(format!("the log could not be written: {error}")),
+            None => {}
         }
-        // Whoever waits in `poll_durable` is woken when this changes.
         self.replica.set_room(self.log.has_room());
-        took
     }
 
     /// Takes in how snapshots on their way are doing.
-    fn take_chunk_reports(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
-        let mut took = false;
-        while let Poll::Ready(Some(report)) = self.chunk_reports.poll_recv(cx) {
+    fn take_chunk_reports(&mut self, now: Time) {
+        for report in self.intake.chunk_reports.drain(..) {
             match report {
                 ChunkReport::Read { to, chunk } => self.replica.chunk_read(now, to, chunk),
                 ChunkReport::Written { from, index, offset } => {
@@ -218,24 +201,15 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                         .note(format!("a snapshot could not be received, and is asked for again: {cause}"));
                 }
             }
-            took = true;
         }
-        took
     }
 
-    fn take_requests(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
-        let mut incoming = std::mem::take(&mut self.incoming);
-        let took = match self.requests.poll_recv_many(cx, &mut incoming, INTAKE_MAX) {
-            Poll::Pending => false,
-            Poll::Ready(0) if self.stopping.is_some() => false,
-            Poll::Ready(0) => {
-                // Every handle is gone.
-                self.begin_to_stop(now);
-                true
-            }
-            Poll::Ready(_) => true,
-        };
-        for request in incoming.drain(..) {
+    fn take_requests(&mut self, now: Time) {
+        if self.intake.abandoned && self.stopping.is_none() {
+            self.begin_to_stop(now);
+        }
+        let mut requests = std::mem::take(&mut self.intake.requests);
+        for request in requests.drain(..) {
             match request {
                 Request::Propose { command, ticket } => {
                     self.meter.proposed(command.len());
@@ -243,7 +217,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 }
                 Request::ProposeInSession { op, command, ticket } => {
                     self.meter.proposed(command.len());
-                    self.replica.propose_in_session(now, op, command, ticket);
+                    self.replica.propose_in_session(now, *op, command, ticket);
                 }
                 Request::Read { level, ticket } => {
                     self.meter.read();
@@ -252,7 +226,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 Request::Administer { errand, answer } => {
                     self.errand += 1;
                     self.errands.insert(self.errand, answer);
-                    self.replica.administer(now, errand, self.errand);
+                    self.replica.administer(now, *errand, self.errand);
                 }
                 Request::Members(answer) => {
                     // Whoever asked may be gone.
@@ -263,45 +237,25 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 }
             }
         }
-        self.incoming = incoming;
-        took
+        self.intake.requests = requests;
     }
 
-    /// Carries out what the replica asks for. Whether it asked for anything.
+    /// Carries out what the replica asks for. Whether it has more to do at once, without anything new.
     fn carry_out(&mut self, now: Time) -> bool {
         let mut out = std::mem::take(&mut self.out);
         std::mem::swap(self.replica.outputs(), &mut out);
-        let mut gave = false;
         if let Some((seq, batch)) = out.write.take() {
-            gave = true;
             self.meter.write_began(now);
             if let Err(error) = self.log.submit(seq, batch) {
                 self.replica.stop(format!("the log could not be written: {error}"));
             }
+            self.intake.written();
         }
-        let mut blocked = None;
-        for frame in out.frames.drain(..) {
-            gave = true;
-            let (lane, bytes) = (frame.lane, frame.frame.len());
-            // Behind a forwarded proposal that was not sent none is: they keep their order.
-            let sent = match blocked.filter(|_| frame.forwards.is_some()) {
-                Some(error) => Err(error),
-                None => self.transport.send(frame.to, frame.lane, frame.frame),
-            };
-            if let Err(error) = sent {
-                blocked = blocked.or(frame.forwards.map(|_| error));
-                self.meter.dropped();
-                self.replica.not_sent(now, frame.to, frame.forwards, error);
-            } else {
-                self.meter.sent(lane, bytes);
-            }
-        }
+        let again = self.send(now, &mut out);
         if !out.apply.is_empty() {
-            gave = true;
             self.hand_over(Work::Apply(std::mem::take(&mut out.apply)));
         }
         if !out.reads.is_empty() {
-            gave = true;
             self.hand_over(Work::Read(std::mem::take(&mut out.reads)));
         }
         for (ticket, error) in out.failed.drain(..) {
@@ -314,21 +268,41 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         }
         self.administer(&mut out);
         for load in out.loads.drain(..) {
-            gave = true;
             let reader = self.reader.clone();
-            self.loads.push(Box::pin(async move {
+            self.intake.load(Box::pin(async move {
                 let entries = reader.read(load.range.clone(), load.bytes_max).await;
                 (load, entries)
             }));
         }
         let reads = out.chunk_reads.drain(..).map(ChunkOrder::Read);
         for order in reads.chain(out.chunk_writes.drain(..).map(ChunkOrder::Write)) {
-            gave = true;
             // The task that takes orders lives as long as this sender.
             let _ = self.chunk_orders.send(order);
         }
         self.out = out;
-        gave
+        again
+    }
+
+    /// Sends frames. Whether any was not taken, which the replica may have drawn its conclusions from.
+    fn send(&mut self, now: Time, out: &mut Tickets<S>) -> bool {
+        let (mut blocked, mut refused) = (None, false);
+        for frame in out.frames.drain(..) {
+            let (lane, bytes) = (frame.lane, frame.frame.len());
+            // Behind a forwarded proposal that was not sent none is: they keep their order.
+            let sent = match blocked.filter(|_| frame.forwards.is_some()) {
+                Some(error) => Err(error),
+                None => self.transport.send(frame.to, frame.lane, frame.frame),
+            };
+            if let Err(error) = sent {
+                refused = true;
+                blocked = blocked.or(frame.forwards.map(|_| error));
+                self.meter.dropped();
+                self.replica.not_sent(now, frame.to, frame.forwards, error);
+            } else {
+                self.meter.sent(lane, bytes);
+            }
+        }
+        refused
     }
 
     /// Tells operators what became of their errands, and the transport where members are found.
@@ -346,7 +320,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
     }
 
     fn hand_over(&mut self, work: Work<S>) {
-        if !self.worker.handle(work) {
+        if !self.worker.handle(work, &mut self.intake.feedback) {
             self.replica.stop("the thread of its state machine is gone".to_owned());
         }
     }

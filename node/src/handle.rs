@@ -1,24 +1,24 @@
 //! [`Node`]: the handle of a running node.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::{ClusterName, Error, Identity, Index, NodeId, Payload, SessionOp, StateMachine};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use consensus_api::{ClusterName, Error, Index, NodeId, Payload, SessionOp, StateMachine};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::applier::SessionAnswer;
 use crate::builder::{Builder, NoStorage, NoTransport};
 use crate::driver::Request;
-use crate::options::Options;
 use crate::read_level::ReadLevel;
 use crate::replica::NODE_STOPPED;
+use crate::shared::{Shared, cost_of};
 use crate::status::Status;
-use crate::ticket::{HandedOver, ProposalTicket, ReadFn, ReadTicket, Waiter, Written};
+use crate::ticket::{HandedOver, ReadFn, ReadTicket, Written};
 
 /// A running node. Cheap to clone; the node stops when the last clone is dropped, or at [`shutdown`](Self::shutdown).
 ///
@@ -29,42 +29,8 @@ pub struct Node<S: StateMachine, D = ()> {
     default_engine: PhantomData<fn() -> D>,
 }
 
-pub(crate) struct Shared<S: StateMachine> {
-    cluster: ClusterName,
-    node: NodeId,
-    requests: mpsc::UnboundedSender<Request<S>>,
-    budget: Arc<Semaphore>,
-    queueing: AtomicUsize,
-    request_bytes_max: usize,
-    command_bytes_max: usize,
-    status: watch::Receiver<Status>,
-}
-
-impl<S: StateMachine> Shared<S> {
-    pub(crate) fn new(
-        identity: &Identity,
-        requests: mpsc::UnboundedSender<Request<S>>,
-        status: watch::Receiver<Status>,
-        options: &Options,
-    ) -> Self {
-        Self {
-            cluster: identity.cluster.clone(),
-            node: identity.node,
-            requests,
-            budget: Arc::new(Semaphore::new(options.request_bytes_max)),
-            queueing: AtomicUsize::new(0),
-            request_bytes_max: options.request_bytes_max,
-            command_bytes_max: options.command_bytes_max,
-            status,
-        }
-    }
-}
-
 /// What a read counts for in the budget of requests, in bytes.
 const READ_BYTES: usize = 256;
-/// What a command counts for beyond its own bytes.
-const COMMAND_OVERHEAD_BYTES: usize = 128;
-
 impl<S: StateMachine, D> Node<S, D> {
     /// Begins a node: the cluster's name, the node's own id, the ids of all founding members (itself included), and its
     /// state machine. Storage and transport are still to be given.
@@ -160,22 +126,20 @@ impl<S: StateMachine, D> Node<S, D> {
     ) -> impl Future<Output = Written<A>> + Send + use<S, D, A, H>
     where
         A: Send + 'static,
-        H: Fn(&Shared<S>, Bytes, OwnedSemaphorePermit) -> HandedOver<A> + Send + 'static,
+        H: FnOnce(&Shared<S>, Bytes, OwnedSemaphorePermit) -> HandedOver<A> + Send + 'static,
     {
-        let shared = self.shared.clone();
-        let early = command.as_ref().ok().and_then(|command| {
-            let permit = shared.try_budget(cost_of(command))?;
-            Some(hand_over(&shared, command.clone(), permit))
+        let handing = command.and_then(|command| match self.shared.try_budget(cost_of(&command)) {
+            Some(permit) => Ok(Handing::Done(hand_over(&self.shared, command, permit)?)),
+            None => Ok(Handing::Waits { shared: self.shared.clone(), command, hand_over }),
         });
         async move {
-            let answer = if let Some(answer) = early {
-                answer?
-            } else {
-                let command = command?;
-                let permit = shared.budget(cost_of(&command)).await?;
-                hand_over(&shared, command, permit)?
+            let answer = match handing? {
+                Handing::Done(answer) => answer,
+                Handing::Waits { shared, command, hand_over } => {
+                    let permit = shared.budget(cost_of(&command)).await?;
+                    hand_over(&shared, command, permit)?
+                }
             };
-            drop(shared);
             answer.await.unwrap_or(Err(Error::OutcomeUnknown { reason: NODE_STOPPED }))
         }
     }
@@ -290,15 +254,22 @@ impl<S: StateMachine, D> Node<S, D> {
     /// killing the process either.
     pub async fn shutdown(&self) {
         let (done, stopped) = oneshot::channel();
-        if self.shared.requests.send(Request::Stop(done)).is_ok() {
+        if self.shared.send(Request::Stop(done)).is_ok() {
             let _ = stopped.await;
         }
     }
 
     fn encode(&self, command: &S::Command) -> Result<Bytes, Error> {
-        let mut bytes = BytesMut::new();
-        command.encode(&mut bytes).map_err(|error| Error::Refused { reason: error.to_string() })?;
-        self.check(bytes.freeze())
+        // Taken, for the author's code may propose something itself.
+        let mut buffer = ENCODED.take();
+        if buffer.capacity() < ENCODED_BYTES_MIN {
+            buffer.reserve(ENCODED_BYTES);
+        }
+        let encoded =
+            command.encode(&mut buffer).map_err(|error| Error::Refused { reason: error.to_string() });
+        let bytes = buffer.split().freeze();
+        ENCODED.set(buffer);
+        encoded.and_then(|()| self.check(bytes))
     }
 
     /// Checks a command in its byte form.
@@ -315,70 +286,22 @@ impl<S: StateMachine, D> Node<S, D> {
     }
 }
 
-/// What a command takes of the budget.
-fn cost_of(command: &Bytes) -> usize {
-    command.len() + COMMAND_OVERHEAD_BYTES
+/// Commands are encoded into pieces of memory of this size.
+const ENCODED_BYTES: usize = 32 << 10;
+/// A piece with less room left is given up for the next.
+const ENCODED_BYTES_MIN: usize = 1 << 10;
+
+thread_local! {
+    /// Commands are put into their byte form here, so that a small one costs no allocation of its own.
+    static ENCODED: Cell<BytesMut> = Cell::new(BytesMut::new());
 }
 
-impl<S: StateMachine> Shared<S> {
-    /// A share of the budget, if there is room and nobody waits for it.
-    fn try_budget(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        if self.queueing.load(Ordering::Relaxed) > 0 {
-            return None;
-        }
-        self.budget.clone().try_acquire_many_owned(self.share(bytes)).ok()
-    }
-
-    /// A share of the budget, first come, first served.
-    async fn budget(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
-        self.queueing.fetch_add(1, Ordering::Relaxed);
-        let queueing = Queueing(&self.queueing);
-        let permit = self.budget.clone().acquire_many_owned(self.share(bytes)).await;
-        drop(queueing);
-        permit.map_err(|_| self.stopped())
-    }
-
-    /// A request as large as the whole budget takes all of it, rather than wait for ever.
-    fn share(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.min(self.request_bytes_max)).unwrap_or(u32::MAX)
-    }
-
-    fn hand_over(&self, command: Bytes, budget: OwnedSemaphorePermit) -> HandedOver<S::Response> {
-        let (answer, receiver) = oneshot::channel();
-        let ticket = ProposalTicket { waiter: Waiter::Command(answer), budget };
-        self.send(Request::Propose { command, ticket })?;
-        Ok(receiver)
-    }
-
-    fn hand_over_in_session(
-        &self,
-        op: SessionOp,
-        command: Bytes,
-        budget: OwnedSemaphorePermit,
-    ) -> HandedOver<SessionAnswer> {
-        let (answer, receiver) = oneshot::channel();
-        let ticket = ProposalTicket { waiter: Waiter::Session(answer), budget };
-        self.send(Request::ProposeInSession { op, command, ticket })?;
-        Ok(receiver)
-    }
-
-    pub(crate) fn send(&self, request: Request<S>) -> Result<(), Error> {
-        self.requests.send(request).map_err(|_| self.stopped())
-    }
-
-    pub(crate) fn stopped(&self) -> Error {
-        let cause = self.status.borrow().stopped.clone();
-        Error::Stopped { cause: cause.unwrap_or_else(|| "its runtime is gone".into()) }
-    }
-}
-
-/// Counts one who waits for the budget, for as long as it lives.
-struct Queueing<'a>(&'a AtomicUsize);
-
-impl Drop for Queueing<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// A command on its way from a handle to its node.
+enum Handing<S: StateMachine, A, H> {
+    /// It is there, and is answered here.
+    Done(oneshot::Receiver<Written<A>>),
+    /// It waits for room.
+    Waits { shared: Arc<Shared<S>>, command: Bytes, hand_over: H },
 }
 
 impl<S: StateMachine, D> Clone for Node<S, D> {

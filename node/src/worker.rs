@@ -36,6 +36,7 @@ pub(crate) enum Feedback {
 pub(crate) struct Worker<S: StateMachine> {
     applier: Applier<S>,
     snapshots: Arc<dyn SnapshotStorage>,
+    /// Where the threads that write snapshots report.
     feedback: UnboundedSender<Feedback>,
     /// A snapshot storage may be built on the runtime.
     runtime: Handle,
@@ -54,22 +55,23 @@ impl<S: StateMachine> Worker<S> {
         Self { applier, snapshots, feedback, runtime, writing: None, failed: false }
     }
 
-    /// Does one piece of work. After a failure everything is left undone; the node is about to stop.
-    pub(crate) fn handle(&mut self, work: Work<S>) {
+    /// Does one piece of work, and puts what there is to report into `told`. After a failure everything is left undone;
+    /// the node is about to stop.
+    pub(crate) fn handle(&mut self, work: Work<S>, told: &mut Vec<Feedback>) {
         if self.failed {
             return;
         }
         match work {
             Work::Apply(works) => match works.into_iter().try_for_each(|work| self.apply(work)) {
                 Ok(()) => {
-                    self.tell(Feedback::Applied(self.applier.applied()));
-                    if let Some((index, digest)) = self.applier.take_digest() {
-                        self.tell(Feedback::Digest(index, digest));
-                    }
+                    told.push(Feedback::Applied(self.applier.applied()));
+                    told.extend(
+                        self.applier.take_digest().map(|(index, digest)| Feedback::Digest(index, digest)),
+                    );
                 }
                 Err(failure) => {
                     self.failed = true;
-                    self.tell(Feedback::Failed(failure));
+                    told.push(Feedback::Failed(failure));
                 }
             },
             Work::Read(reads) => reads.into_iter().for_each(|read| read.finish(Ok(self.applier.machine()))),
@@ -174,7 +176,12 @@ impl<S: StateMachine> WorkerPort<S> {
             let mut worker = worker;
             let runtime = worker.runtime.clone();
             let _within = runtime.enter();
-            receiver.into_iter().for_each(|work| worker.handle(work));
+            let (feedback, mut told) = (worker.feedback.clone(), Vec::new());
+            for work in receiver {
+                worker.handle(work, &mut told);
+                // The node may have stopped meanwhile.
+                told.drain(..).for_each(|told| drop(feedback.send(told)));
+            }
             drop(worker);
             let _ = ends.send(());
         };
@@ -182,12 +189,13 @@ impl<S: StateMachine> WorkerPort<S> {
         Ok(Self::Thread { work: sender, ended })
     }
 
-    /// Hands over a piece of work. `false` if the worker is gone, which takes a bug.
-    pub(crate) fn handle(&mut self, piece: Work<S>) -> bool {
+    /// Hands over a piece of work; what a worker on this task has to report is in `told` at once. `false` if the worker
+    /// is gone, which takes a bug.
+    pub(crate) fn handle(&mut self, piece: Work<S>, told: &mut Vec<Feedback>) -> bool {
         match self {
             Self::Thread { work, .. } => work.send(piece).is_ok(),
             Self::Inline(worker) => {
-                worker.handle(piece);
+                worker.handle(piece, told);
                 true
             }
         }

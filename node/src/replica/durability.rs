@@ -76,6 +76,11 @@ impl<M> Durability<M> {
         seq <= self.durable
     }
 
+    /// Whether a write is under way whose end is still to be told.
+    pub(super) const fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
     /// Whether nothing is queued and nothing being written.
     pub(super) fn is_idle(&self) -> bool {
         self.writing.is_none() && self.queued.is_empty()

@@ -251,6 +251,11 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             && self.writes.is_idle()
     }
 
+    /// Whether a write is under way whose end is still to be told.
+    pub const fn is_writing(&self) -> bool {
+        self.writes.is_writing()
+    }
+
     /// Why the replica has stopped, if it has.
     pub fn stopped(&self) -> Option<&str> {
         self.stopped.as_deref()
