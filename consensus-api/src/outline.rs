@@ -97,7 +97,7 @@ impl Outline {
     pub fn put(&mut self, entry: &Entry) {
         let (index, generation) = (entry.index, entry.generation);
         if index > self.compacted {
-            self.put_run(index, generation);
+            self.lay(Run { first: index, last: index, generation });
             let at = self.memberships.partition_point(|old| old.index < index);
             if self.memberships.get(at).is_some_and(|old| old.index == index) {
                 self.memberships.remove(at);
@@ -108,18 +108,29 @@ impl Outline {
         }
     }
 
-    fn put_run(&mut self, index: Index, generation: Generation) {
-        // Nearly always: one behind the last.
+    /// Puts entries that share a generation, none of them a membership, over whatever stood there: as
+    /// [`put`](Self::put) for each of them, in one step.
+    pub fn put_run(&mut self, run: Run) {
+        let first = run.first.max(self.compacted.next());
+        if first <= run.last {
+            self.memberships.retain(|old| old.index < first || old.index > run.last);
+            self.lay(Run { first, ..run });
+        }
+    }
+
+    fn lay(&mut self, run: Run) {
+        // Nearly always: right behind the last.
         if let Some(last) = self.runs.last_mut()
-            && last.last.next() == index
-            && last.generation == generation
+            && last.last.next() == run.first
+            && last.last < run.first
+            && last.generation == run.generation
         {
-            last.last = index;
+            last.last = run.last;
             return;
         }
-        self.cut_out(index..index.next());
-        let at = self.runs.partition_point(|run| run.last < index);
-        self.runs.insert(at, Run { first: index, last: index, generation });
+        self.cut_out(run.first..run.last.next());
+        let at = self.runs.partition_point(|other| other.last < run.first);
+        self.runs.insert(at, run);
         self.join(at + 1);
         self.join(at);
     }

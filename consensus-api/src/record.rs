@@ -111,7 +111,21 @@ pub fn encode(entry: &Entry, out: &mut impl BufMut) {
 /// # Errors
 /// [`RecordError`] says what is wrong. [`RecordError::Short`] may only mean that more bytes have yet to come.
 pub fn decode(bytes: &mut Bytes) -> Result<Entry, RecordError> {
-    let (mut entry, body_len) = decode_header(bytes)?;
+    let (mut entry, body_len) = check(bytes)?;
+    let end = HEADER_BYTES + body_len;
+    entry.body = bytes.slice(HEADER_BYTES..end);
+    bytes.advance(end);
+    Ok(entry)
+}
+
+/// Checks the record at the front of `bytes` where it stands, and copies nothing: the entry without its body, and the
+/// body's length.
+///
+/// # Errors
+/// As [`decode`].
+#[inline]
+pub fn check(bytes: &[u8]) -> Result<(Entry, usize), RecordError> {
+    let (entry, body_len) = decode_header(bytes)?;
     let need = HEADER_BYTES + body_len;
     if bytes.len() < need {
         return Err(RecordError::Short { have: bytes.len(), need });
@@ -120,9 +134,7 @@ pub fn decode(bytes: &mut Bytes) -> Result<Entry, RecordError> {
     if found != entry.checksum {
         return Err(RecordError::Checksum { found, stated: entry.checksum });
     }
-    entry.body = bytes.slice(HEADER_BYTES..need);
-    bytes.advance(need);
-    Ok(entry)
+    Ok((entry, body_len))
 }
 
 /// Reads a record's header: the entry without its body, and the body's length. Nothing is checked against the
@@ -130,6 +142,7 @@ pub fn decode(bytes: &mut Bytes) -> Result<Entry, RecordError> {
 ///
 /// # Errors
 /// [`RecordError::Short`], [`RecordError::TooLarge`], [`RecordError::Kind`] or [`RecordError::Reserved`].
+#[inline]
 pub fn decode_header(bytes: &[u8]) -> Result<(Entry, usize), RecordError> {
     if bytes.len() < HEADER_BYTES {
         return Err(RecordError::Short { have: bytes.len(), need: HEADER_BYTES });

@@ -8,7 +8,7 @@ use crate::belief::{self, Believed};
 use crate::disk::Folder;
 use crate::log::FileLogOptions;
 use crate::place;
-use crate::recovery::{LastSegment, Recovery};
+use crate::recovery::{self, LastSegment, Recovery};
 use crate::segment::{self, UNFINISHED};
 use crate::shared::Shared;
 use crate::snapshots;
@@ -26,7 +26,8 @@ pub(crate) fn attach(
     shared: &Arc<Shared>,
     background: &Worker,
 ) -> Result<(Writer, Recovered), StorageError> {
-    let Believed { store, place, recovery } = belief::believe(&**folder, identity, options.confirmed)?;
+    let Believed { store, place, recovery } =
+        belief::believe(&**folder, identity, options.confirmed, threads(options))?;
     let Recovery { outline, extents, segments, spares, last, notes } = recovery;
     settle(&**folder, &last)?;
     remove_leftovers(&**folder, &spares)?;
@@ -48,6 +49,11 @@ pub(crate) fn attach(
     };
     let writer = Writer::start(setup, &last, options.segment_bytes.min(FIRST_BYTES))?;
     Ok((writer, recovered))
+}
+
+/// How many segments are read at once.
+fn threads(options: FileLogOptions) -> usize {
+    if options.inline { 1 } else { recovery::threads() }
 }
 
 /// Makes durable what was read, before anything is concluded from it: a process that was killed leaves bytes behind

@@ -5,11 +5,11 @@
 //! headers, and these cover the operations. The batches of a log are numbered without a gap and each names the
 //! checksum of the one before it, so none can be missing unnoticed.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut};
 use consensus_api::mutation::mutated;
 use consensus_api::{Index, Op};
 
-use crate::operation;
+use crate::operation::{self, Placed, Seed};
 
 /// The bytes before the operations.
 pub(crate) const HEADER_BYTES: usize = 48;
@@ -17,6 +17,9 @@ pub(crate) const HEADER_BYTES: usize = 48;
 pub(crate) const PAGE_BYTES: u64 = 4096;
 /// Batches begin at multiples of this.
 pub(crate) const ALIGNMENT: u64 = 8;
+
+/// No log lives long enough to have a batch of a higher number, so one that says so was not written by it.
+pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"QBAT");
 
@@ -43,7 +46,7 @@ pub(crate) struct BatchHeader {
 
 impl BatchHeader {
     /// Its bytes, and its checksum.
-    pub(crate) fn encode(&self, salt: u64, offset: u64) -> ([u8; HEADER_BYTES], u32) {
+    pub(crate) fn encode(&self, seed: Seed, offset: u64) -> ([u8; HEADER_BYTES], u32) {
         let mut bytes = [0; HEADER_BYTES];
         let mut out = &mut bytes[..];
         out.put_u32_le(MAGIC);
@@ -56,23 +59,24 @@ impl BatchHeader {
         out.put_u64_le(self.durable_seq);
         out.put_u32_le(self.prev_checksum);
         out.put_u32_le(self.reach);
-        let checksum = header_checksum(&bytes, salt, offset);
+        let checksum = header_checksum(&bytes, seed, offset);
         bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
         (bytes, checksum)
     }
 
     /// Reads a header, with its checksum. `None` if what begins here is none.
-    pub(crate) fn decode(bytes: &[u8], salt: u64, offset: u64) -> Option<(Self, u32)> {
+    pub(crate) fn decode(bytes: &[u8], seed: Seed, offset: u64) -> Option<(Self, u32)> {
         let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
         let mut from = &bytes[..];
         if from.get_u32_le() != MAGIC {
             return None;
         }
         let checksum = from.get_u32_le();
-        if checksum != header_checksum(bytes, salt, offset) {
+        if checksum != header_checksum(bytes, seed, offset) {
             return None;
         }
-        Some((Self::fields(from), checksum))
+        let header = Self::fields(from);
+        (header.seq <= NUMBER_MAX).then_some((header, checksum))
     }
 
     /// What stands in the fields behind magic and checksum.
@@ -96,15 +100,15 @@ impl BatchHeader {
     }
 }
 
-fn header_checksum(bytes: &[u8; HEADER_BYTES], salt: u64, offset: u64) -> u32 {
-    let seed = crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &offset.to_le_bytes());
-    crc32c::crc32c_append(seed, &bytes[8..])
+fn header_checksum(bytes: &[u8; HEADER_BYTES], seed: Seed, offset: u64) -> u32 {
+    let place = crc32c::crc32c_append(seed.0, &offset.to_le_bytes());
+    crc32c::crc32c_append(place, &bytes[8..])
 }
 
 /// Where a batch goes, and what it follows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    pub(crate) salt: u64,
+    pub(crate) seed: Seed,
     pub(crate) offset: u64,
     pub(crate) seq: u64,
     pub(crate) durable_seq: u64,
@@ -125,7 +129,7 @@ pub(crate) fn encode(ops: &[Op], padding: usize, place: Place, out: &mut Vec<u8>
     let mut ops_checksum = 0;
     for op in ops {
         let at = out.len();
-        operation::encode(op, place.salt, out);
+        operation::encode(op, place.seed, out);
         ops_checksum = crc32c::crc32c_append(ops_checksum, &out[at..at + operation::HEADER_BYTES]);
     }
     out.put_bytes(0, padding);
@@ -139,54 +143,53 @@ pub(crate) fn encode(ops: &[Op], padding: usize, place: Place, out: &mut Vec<u8>
         prev_checksum: place.prev_checksum,
         reach: place.reach,
     };
-    let (bytes, checksum) = header.encode(place.salt, place.offset);
+    let (bytes, checksum) = header.encode(place.seed, place.offset);
     out[start..start + HEADER_BYTES].copy_from_slice(&bytes);
     checksum
 }
 
-/// An operation read back, and where it stands.
-#[derive(Debug)]
-pub(crate) struct Placed {
-    pub(crate) op: Op,
-    /// From the beginning of the batch's body.
-    pub(crate) offset: u64,
-    pub(crate) bytes: u64,
-}
-
-/// Reads the operations of a batch, all or none. The error says in words what is wrong.
-pub(crate) fn decode_body(header: &BatchHeader, body: &Bytes, salt: u64) -> Result<Vec<Placed>, String> {
-    let mut rest = body.clone();
-    let mut ops = Vec::new();
-    let mut ops_checksum = 0;
+/// Hands the operations of a batch to `each`, with where each stands in the body and how many bytes it takes. The error
+/// says in words what is wrong; then none of them counts, those handed over before included. `headers` is room to work
+/// in.
+pub(crate) fn decode_body<'a>(
+    header: &BatchHeader,
+    body: &'a [u8],
+    seed: Seed,
+    headers: &mut Vec<u8>,
+    mut each: impl FnMut(Placed<'a>, usize, usize),
+) -> Result<(), String> {
+    headers.clear();
+    let mut offset = 0;
     for _ in 0..header.op_count {
-        let offset = body.len() - rest.len();
-        let op = match operation::decode(&mut rest, salt) {
-            Err(_) if mutated("file/torn-batch-kept") => return Ok(ops),
+        let at = &body[offset..];
+        let (op, bytes) = match operation::decode(at, seed) {
+            Err(_) if mutated("file/torn-batch-kept") => return Ok(()),
             decoded => decoded?,
         };
-        ops_checksum = crc32c::crc32c_append(ops_checksum, &body[offset..offset + operation::HEADER_BYTES]);
-        let bytes = (body.len() - rest.len() - offset) as u64;
-        ops.push(Placed { op, offset: offset as u64, bytes });
+        headers.extend_from_slice(&at[..operation::HEADER_BYTES]);
+        each(op, offset, bytes);
+        offset += bytes;
     }
-    if ops_checksum != header.ops_checksum {
+    if crc32c::crc32c(headers) != header.ops_checksum {
         return Err("the operations are not those the batch was written with".to_owned());
     }
-    Ok(ops)
+    Ok(())
 }
 
 /// The entries that can still be recognised in a damaged batch: the lowest and the highest index.
-pub(crate) fn salvage_indices(mut body: Bytes, salt: u64) -> Option<(Index, Index)> {
+pub(crate) fn salvage_indices(mut body: &[u8], seed: Seed) -> Option<(Index, Index)> {
     let mut found: Option<(Index, Index)> = None;
     while body.len() >= operation::HEADER_BYTES {
-        match operation::decode_index(&mut body, salt) {
-            Ok(Some(index)) => {
-                let (low, high) = found.unwrap_or((index, index));
-                found = Some((low.min(index), high.max(index)));
-            }
-            Ok(None) => {}
+        let (index, bytes) = match operation::decode_index(body, seed) {
+            Ok(decoded) => decoded,
             // Operations are aligned, so the next intact one is found by looking at every place it may begin.
-            Err(_) => body.advance(8),
+            Err(_) => (None, ALIGNMENT as usize),
+        };
+        if let Some(index) = index {
+            let (low, high) = found.unwrap_or((index, index));
+            found = Some((low.min(index), high.max(index)));
         }
+        body = &body[bytes..];
     }
     found
 }

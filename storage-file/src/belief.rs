@@ -48,13 +48,15 @@ pub(crate) struct Believed {
     pub(crate) recovery: Recovery,
 }
 
-/// Finds the log in `folder`, or creates it. Changes nothing of a log that is refused.
+/// Finds the log in `folder`, or creates it. Changes nothing of a log that is refused. `threads` segments are read at
+/// once.
 pub(crate) fn believe(
     folder: &dyn Folder,
     identity: &Identity,
     confirmed: Confirmed,
+    threads: usize,
 ) -> Result<Believed, StorageError> {
-    let mut refusal = match find(folder, identity, confirmed) {
+    let mut refusal = match find(folder, identity, confirmed, threads) {
         Err(refusal) if is_of_contents(&refusal) => refusal,
         found => return found,
     };
@@ -62,7 +64,7 @@ pub(crate) fn believe(
     match confirmed {
         Confirmed::Readmitted(named) if store == Some(named) => {
             aside::all(folder, named)?;
-            let mut found = find(folder, identity, confirmed)?;
+            let mut found = find(folder, identity, confirmed, threads)?;
             let note =
                 format!("store {named} was set aside, because {refusal}; {} takes its place", found.store);
             found.recovery.notes.push(note);
@@ -74,7 +76,7 @@ pub(crate) fn believe(
                 if !aside::cut(folder, file, *offset, named)? {
                     break;
                 }
-                match find(folder, identity, confirmed) {
+                match find(folder, identity, confirmed, threads) {
                     Err(next) => refusal = next,
                     Ok(mut found) => {
                         let note =
@@ -112,10 +114,15 @@ fn store_of(folder: &dyn Folder) -> Result<Option<StoreId>, StorageError> {
     Ok(segments.next().map(|segment| segment.header.store))
 }
 
-fn find(folder: &dyn Folder, identity: &Identity, confirmed: Confirmed) -> Result<Believed, StorageError> {
+fn find(
+    folder: &dyn Folder,
+    identity: &Identity,
+    confirmed: Confirmed,
+    threads: usize,
+) -> Result<Believed, StorageError> {
     let store = store(folder, identity)?;
     let place = place::check(folder, store, confirmed == Confirmed::Moved)?;
-    let recovery = recovery::recover(folder, store, &mut |_| ())?;
+    let recovery = recovery::recover(folder, store, threads, &mut |_| ())?;
     Ok(Believed { store, place, recovery })
 }
 
@@ -147,5 +154,5 @@ fn store(folder: &dyn Folder, identity: &Identity) -> Result<StoreId, StorageErr
 
 fn holds_batches(folder: &dyn Folder) -> Result<bool, StorageError> {
     let Some(segment) = Segment::open(folder, 1)? else { return Ok(false) };
-    Ok(segment.read_all()?.len() as u64 > segment::HEADER_BYTES)
+    Ok(segment.file_bytes()? > segment::HEADER_BYTES)
 }

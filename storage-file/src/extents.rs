@@ -6,12 +6,24 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use consensus_api::{Entry, Index, Op, record};
+use consensus_api::{Index, Op, record};
 
 use crate::segment::Segment;
 
 /// The largest piece of the log that is found as one, and so the most that is read in vain to get at an entry in it.
-const EXTENT_BYTES_MAX: u64 = 16 << 10;
+pub(crate) const EXTENT_BYTES_MAX: u64 = 16 << 10;
+
+/// Where entries stand that follow each other, in the log and on disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) first: Index,
+    pub(crate) last: Index,
+    /// Where the first operation begins, and how many bytes there are to the end of the last.
+    pub(crate) offset: u64,
+    pub(crate) bytes: u32,
+    /// The bytes of their records.
+    pub(crate) record_bytes: u32,
+}
 
 /// Entries that follow each other in the log, and on disk too: between them stand at most headers of batches, and
 /// operations that put nothing.
@@ -65,15 +77,9 @@ impl fmt::Debug for Extents {
 }
 
 impl Extents {
-    /// Takes one operation into account, which stands at that place.
-    pub(crate) fn replay(&mut self, op: &Op, segment: &Arc<Segment>, offset: u64, bytes: u64) {
+    /// Takes an operation into account that puts nothing.
+    pub(crate) fn replay(&mut self, op: &Op) {
         match op {
-            Op::Put(entry) => {
-                if entry.index > self.compacted {
-                    self.put(entry, segment, offset, bytes as u32);
-                }
-                self.last_put = Some((segment.header.seq, offset + bytes));
-            }
             Op::TruncateFrom(from) => self.cut_out(*from, Index(u64::MAX)),
             Op::Compact { upto, .. } if *upto > self.compacted => {
                 self.cut_out(Index::ZERO, *upto);
@@ -83,25 +89,36 @@ impl Extents {
         }
     }
 
-    fn put(&mut self, entry: &Entry, segment: &Arc<Segment>, offset: u64, bytes: u32) {
-        let (index, record_bytes) = (entry.index, entry.record_len() as u32);
-        if let Some(mut last) = self.by_first.last_entry() {
-            let last = last.get_mut();
+    /// Takes entries into account that were put, in the order of their indices, over whatever stood there.
+    pub(crate) fn put(&mut self, span: &Span, segment: &Arc<Segment>) {
+        if span.last > self.compacted {
+            self.lay(span, segment);
+        }
+        self.last_put = Some((segment.header.seq, span.offset + u64::from(span.bytes)));
+    }
+
+    fn lay(&mut self, span: &Span, segment: &Arc<Segment>) {
+        let Span { first, last, offset, bytes, record_bytes } = *span;
+        let is_whole = first > self.compacted;
+        if let Some(mut newest) = self.by_first.last_entry() {
+            let newest = newest.get_mut();
             // No other entry, dead by now, may stand between the two: a reader could not tell it from these.
-            let adjoins = self.last_put == Some((last.segment.header.seq, last.end()))
-                && Arc::ptr_eq(&last.segment, segment)
-                && offset >= last.end();
-            let fits = adjoins && offset + u64::from(bytes) - last.offset <= EXTENT_BYTES_MAX;
-            if fits && last.is_whole() && last.last < index && last.last.next() == index {
-                last.last = index;
-                last.bytes = (offset + u64::from(bytes) - last.offset) as u32;
-                last.record_bytes += record_bytes;
+            let adjoins = self.last_put == Some((newest.segment.header.seq, newest.end()))
+                && Arc::ptr_eq(&newest.segment, segment)
+                && offset >= newest.end();
+            let fits = adjoins && offset + u64::from(bytes) - newest.offset <= EXTENT_BYTES_MAX;
+            let follows = newest.last < first && newest.last.next() == first;
+            if fits && is_whole && newest.is_whole() && follows {
+                newest.last = last;
+                newest.bytes = (offset + u64::from(bytes) - newest.offset) as u32;
+                newest.record_bytes += record_bytes;
                 return;
             }
         }
-        self.cut_out(index, index);
-        let segment = segment.clone();
-        self.insert(Extent { first: index, last: index, segment, offset, bytes, record_bytes });
+        let first = first.max(self.compacted.next());
+        self.cut_out(first, last);
+        let record_bytes = if is_whole { record_bytes } else { 0 };
+        self.insert(Extent { first, last, segment: segment.clone(), offset, bytes, record_bytes });
     }
 
     fn insert(&mut self, extent: Extent) {
@@ -166,3 +183,6 @@ impl Extents {
         self.by_segment.keys().next().copied()
     }
 }
+
+#[cfg(test)]
+mod tests;

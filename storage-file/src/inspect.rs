@@ -12,7 +12,7 @@ use crate::identity;
 use crate::log::LOCK;
 use crate::reader;
 use crate::recovery;
-use crate::scan::Scan;
+use crate::scan::{Scan, Stop};
 use crate::segment::Segment;
 use crate::snapshots;
 
@@ -114,20 +114,22 @@ impl Inspection {
     ) -> Result<(), StorageError> {
         for seq in recovery::list(&*self.folder)? {
             let Some(opened) = Segment::open(&*self.folder, seq)? else { continue };
-            let bytes = opened.read_all()?;
+            let mut scan = Scan::new(&opened)?;
             segment(SegmentSummary {
                 number: seq,
-                file_bytes: bytes.len() as u64,
+                file_bytes: scan.file_bytes(),
                 first_batch: opened.header.first_batch,
                 prev_end: opened.header.prev_end,
                 oldest_needed: opened.header.oldest_needed,
             });
-            let mut scan = Scan::new(&opened, &bytes);
             loop {
                 let (number, offset) = (scan.expected, scan.offset);
-                let Ok(found) = scan.next() else { break };
-                let ops = found.ops.into_iter().map(|placed| placed.op).collect();
-                batch(BatchSummary { number, offset, bytes: scan.offset - offset, ops });
+                let mut ops = Vec::new();
+                match scan.next(|op, _, _| ops.push(op.into_op())) {
+                    Ok(()) => batch(BatchSummary { number, offset, bytes: scan.offset - offset, ops }),
+                    Err(Stop::Bad(_)) => break,
+                    Err(Stop::Failed(error)) => return Err(error),
+                }
             }
         }
         Ok(())
@@ -138,7 +140,7 @@ impl Inspection {
     /// # Errors
     /// The refusal.
     pub fn verify(&self, mut progress: impl FnMut(u64)) -> Result<Verdict, StorageError> {
-        let found = recovery::recover(&*self.folder, self.store, &mut progress)?;
+        let found = recovery::recover(&*self.folder, self.store, recovery::threads(), &mut progress)?;
         snapshots::verify(&*self.folder)?;
         let entries = found.outline.runs().iter().map(|run| run.last.since(run.first.prev())).sum();
         let (outline, notes, segments) = (found.outline, found.notes, found.segments.len());

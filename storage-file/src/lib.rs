@@ -88,13 +88,14 @@
 //!
 //! `disk` is the file layer, [`simulated`] one that loses what was not synced, and [`faulty`] one that fails as it is
 //! told. `belief` decides what is believed, with `place` and `aside`. `operation`, `batch`, `segment`,
-//! `identity` and `snapshot_file` are the byte forms. `writer` and `spare` write; `scan`, `recovery` and `attach` open;
-//! `extents` and `reader` read; `log` and `snapshots` are what others see.
+//! `identity` and `snapshot_file` are the byte forms. `writer` and `spare` write; `window`, `scan`, `contents`, `recovery`
+//! and `attach` open; `extents` and `reader` read; `log` and `snapshots` are what others see.
 
 mod aside;
 mod attach;
 mod batch;
 mod belief;
+mod contents;
 pub mod disk;
 mod extents;
 #[doc(hidden)]
@@ -115,6 +116,7 @@ pub mod simulated;
 mod snapshot_file;
 mod snapshots;
 mod spare;
+mod window;
 mod worker;
 mod writer;
 

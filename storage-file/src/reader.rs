@@ -9,12 +9,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Buf, Bytes};
-use consensus_api::{Entry, Index, LogReader, Op, StorageError};
+use bytes::Bytes;
+use consensus_api::{Entry, Index, LogReader, StorageError};
 
 use crate::batch::{ALIGNMENT, BatchHeader, HEADER_BYTES};
 use crate::extents::Extent;
-use crate::operation;
+use crate::operation::{self, Placed, Seed};
 use crate::segment::REMEDY;
 use crate::shared::Shared;
 use crate::worker::Worker;
@@ -70,39 +70,45 @@ pub(crate) fn read_extent(extent: &Extent) -> Result<Vec<Entry>, StorageError> {
     let mut bytes = vec![0; extent.bytes as usize];
     let read = segment.file.read_at(&mut bytes, extent.offset);
     read.map_err(StorageError::io("cannot read", &segment.path))?;
-    let mut rest = Bytes::from(bytes);
+    let bytes = Bytes::from(bytes);
     let mut entries = Vec::new();
     let mut expected = extent.first;
-    while !rest.is_empty() {
-        let offset = extent.offset + u64::from(extent.bytes) - rest.len() as u64;
-        if let Some(passed) = between_operations(&rest, segment.header.salt, offset) {
-            rest.advance(passed.min(rest.len()));
+    let mut passed = 0;
+    while passed < bytes.len() {
+        let (rest, offset) = (&bytes[passed..], extent.offset + passed as u64);
+        if let Some(between) = between_operations(rest, segment.seed, offset) {
+            passed += between;
             continue;
         }
-        match operation::decode(&mut rest, segment.header.salt) {
-            Ok(Op::Put(entry)) if entry.index == expected => {
-                entries.push(entry);
+        let (op, taken) = match operation::decode(rest, segment.seed) {
+            Ok(decoded) => decoded,
+            Err(problem) => return Err(damaged(extent, offset, expected, &problem)),
+        };
+        passed += taken;
+        match op {
+            Placed::Put(entry, body) if entry.index == expected => {
+                entries.push(Entry { body: bytes.slice_ref(body), ..entry });
                 if expected == extent.last {
                     return Ok(entries);
                 }
                 expected = expected.next();
             }
-            Ok(Op::Put(entry)) if entry.index > expected => {
+            Placed::Put(entry, _) if entry.index > expected => {
                 return Err(damaged(extent, offset, expected, "another entry stands here"));
             }
-            Ok(_) => {}
-            Err(problem) => return Err(damaged(extent, offset, expected, &problem)),
+            // It was overwritten, truncated or compacted; or it puts nothing.
+            _ => {}
         }
     }
     Err(damaged(extent, extent.offset + u64::from(extent.bytes), expected, "the batch ends before it"))
 }
 
 /// The bytes of what stands here between two operations: a batch's header, or filling. `None` if it is neither.
-fn between_operations(at: &[u8], salt: u64, offset: u64) -> Option<usize> {
+fn between_operations(at: &[u8], seed: Seed, offset: u64) -> Option<usize> {
     if at.iter().take(ALIGNMENT as usize).all(|byte| *byte == 0) {
         return Some(ALIGNMENT as usize);
     }
-    BatchHeader::decode(at, salt, offset).map(|_| HEADER_BYTES)
+    BatchHeader::decode(at, seed, offset).map(|_| HEADER_BYTES)
 }
 
 fn damaged(extent: &Extent, offset: u64, index: Index, problem: &str) -> StorageError {

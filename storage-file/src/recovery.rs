@@ -2,16 +2,18 @@
 //! for how a tear is told from damage. Nothing is changed before everything has been believed.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
-use bytes::Bytes;
 use consensus_api::mutation::mutated;
-use consensus_api::{EntryKind, Op, Outline, StorageError, StoreId};
+use consensus_api::{Outline, StorageError, StoreId};
 
 use crate::batch;
+use crate::contents::Contents;
 use crate::disk::Folder;
 use crate::extents::Extents;
-use crate::scan::Scan;
 use crate::segment::{self, REMEDY, Segment};
 
 /// What a log holds, and where to go on.
@@ -30,7 +32,7 @@ pub(crate) struct Recovery {
 pub(crate) struct LastSegment {
     pub(crate) segment: Arc<Segment>,
     /// All of it that may not be durable, up to `end`.
-    pub(crate) doubtful: Bytes,
+    pub(crate) doubtful: Vec<u8>,
     /// Where what counts of it ends.
     pub(crate) end: u64,
     /// The oldest segment that it says is needed.
@@ -41,10 +43,20 @@ pub(crate) struct LastSegment {
     pub(crate) next_batch: u64,
 }
 
-/// Reads the log in `folder`, which must be `store`'s. Changes nothing. `progress` hears of the bytes read.
+/// As many segments are read at once as there are processors, but not more than this: a disk is busy with less.
+const THREADS_MAX: usize = 4;
+
+/// How many segments to read at once, where nothing forbids it.
+pub(crate) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX)
+}
+
+/// Reads the log in `folder`, which must be `store`'s, several segments at once. Changes nothing. `progress` hears of the
+/// bytes read.
 pub(crate) fn recover(
     folder: &dyn Folder,
     store: StoreId,
+    threads: usize,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Recovery, StorageError> {
     let (segments, spares) = open_all(folder, store)?;
@@ -52,17 +64,16 @@ pub(crate) fn recover(
     let mut extents = Extents::default();
     let mut notes = Vec::new();
     let mut end = None;
-    for (position, segment) in segments.iter().enumerate() {
-        let next = segments.get(position + 1).map(|next| &**next);
-        let bytes = segment.read_all()?;
-        progress(bytes.len() as u64);
-        let mut scan = Scan::new(segment, &bytes);
-        let found = replay(&mut scan, next, segment, &mut outline, &mut extents);
-        if let Some(next) = next {
-            check_sealed(&scan, next, found, &outline)?;
-        } else {
-            let problem = found.unwrap_or_default();
-            end = Some(check_last(&scan, segment, &bytes, &problem, &outline, &mut notes)?);
+    let pairs: Vec<_> = segments.iter().zip(segments.iter().skip(1).map(Some).chain([None])).collect();
+    for group in pairs.chunks(threads.max(1)) {
+        for ((segment, next), contents) in group.iter().zip(read_at_once(group)) {
+            let mut contents = contents?;
+            progress(contents.file_bytes);
+            contents.replay(segment, &mut outline, &mut extents);
+            match next {
+                Some(next) => check_sealed(&contents, segment, next, &outline)?,
+                None => end = Some(check_last(contents, segment, &outline, &mut notes)?),
+            }
         }
     }
     let Some(last) = end else {
@@ -74,6 +85,30 @@ pub(crate) fn recover(
         return Err(missing(folder, first - 1, &problem));
     }
     Ok(Recovery { outline, extents, segments: segments.into(), spares, last, notes })
+}
+
+/// A segment, and the one behind it.
+type Pair<'a> = (&'a Arc<Segment>, Option<&'a Arc<Segment>>);
+
+/// Reads these segments, each in a thread of its own but the last.
+fn read_at_once(group: &[Pair<'_>]) -> Vec<Result<Contents, StorageError>> {
+    let read = |(segment, next): Pair<'_>| Contents::read(segment, next.map(|next| &**next));
+    let Some((last, others)) = group.split_last() else { return Vec::new() };
+    thread::scope(|scope| {
+        let started = others.iter().map(|pair| {
+            let thread = thread::Builder::new().name("quorate-recovery".to_owned());
+            (pair, thread.spawn_scoped(scope, move || read(*pair)))
+        });
+        let started: Vec<_> = started.collect();
+        let last = read(*last);
+        let ended = started.into_iter().map(|(pair, thread)| match thread.map(ScopedJoinHandle::join) {
+            Ok(Ok(contents)) => contents,
+            Ok(Err(panic)) => resume_unwind(panic),
+            // There are no more threads to be had.
+            Err(_) => read(*pair),
+        });
+        ended.chain([last]).collect()
+    })
 }
 
 /// The segments in use, oldest first, and the numbers of the spares behind them.
@@ -123,96 +158,63 @@ fn missing(folder: &dyn Folder, seq: u64, problem: &str) -> StorageError {
     StorageError::Corrupt { file, offset: 0, problem }
 }
 
-/// Takes in the batches of a segment up to its end, or to the first that is not good; says then what is wrong with it.
-fn replay(
-    scan: &mut Scan<'_>,
-    next: Option<&Segment>,
-    segment: &Arc<Segment>,
-    outline: &mut Outline,
-    extents: &mut Extents,
-) -> Option<String> {
-    while next.is_none_or(|next| scan.offset < next.header.prev_end) {
-        let batch = match scan.next() {
-            Ok(batch) => batch,
-            Err(problem) => return Some(problem),
-        };
-        for placed in batch.ops {
-            extents.replay(&placed.op, segment, batch.body_at + placed.offset, placed.bytes);
-            outline.replay(&detached(placed.op));
-        }
-    }
-    None
-}
-
-/// The outline keeps membership entries; they must not keep the whole segment in memory.
-fn detached(op: Op) -> Op {
-    match op {
-        Op::Put(mut entry) if entry.kind == EntryKind::Membership => {
-            entry.body = Bytes::copy_from_slice(&entry.body);
-            Op::Put(entry)
-        }
-        op => op,
-    }
-}
-
 /// A segment that is not the last was synced before the next was begun: whatever is wrong with it is damage.
 fn check_sealed(
-    scan: &Scan<'_>,
+    contents: &Contents,
+    segment: &Segment,
     next: &Segment,
-    found: Option<String>,
     outline: &Outline,
 ) -> Result<(), StorageError> {
     let proof = format!("segment {} was begun after it", next.header.seq);
-    if let Some(problem) = found {
-        return Err(scan.damage(&problem, &proof, outline.last()));
+    if let Some(problem) = &contents.problem {
+        return Err(contents.damage(segment, problem, &proof, outline.last()));
     }
-    if scan.offset != next.header.prev_end || scan.expected != next.header.prev_last_batch.saturating_add(1) {
-        return Err(scan.damage("the next segment does not follow this one", &proof, outline.last()));
+    let follows = contents.end == next.header.prev_end
+        && contents.expected == next.header.prev_last_batch.saturating_add(1);
+    if follows {
+        return Ok(());
     }
-    Ok(())
+    Err(contents.damage(segment, "the next segment does not follow this one", &proof, outline.last()))
 }
 
 /// Decides whether the last segment ends cleanly, was torn, or is damaged.
 fn check_last(
-    scan: &Scan<'_>,
+    mut contents: Contents,
     segment: &Arc<Segment>,
-    bytes: &Bytes,
-    problem: &str,
     outline: &Outline,
     notes: &mut Vec<String>,
 ) -> Result<LastSegment, StorageError> {
-    if (bytes.len() as u64) < segment.header.prepared_bytes {
-        let short = format!("the file is {} bytes long", bytes.len());
+    let problem = contents.problem.take().unwrap_or_default();
+    let damage = |found: &str, proof: &str| Err(contents.damage(segment, found, proof, outline.last()));
+    let short = format!("the file is {} bytes long", contents.file_bytes);
+    if contents.file_bytes < segment.header.prepared_bytes {
         let proof = format!("it was made {} bytes long before it was used", segment.header.prepared_bytes);
-        return Err(scan.damage(&short, &proof, outline.last()));
+        return damage(&short, &proof);
     }
-    let tail = scan.tail();
-    let stated_bytes = u64::from(scan.file_pages.max(tail.file_pages)) * batch::PAGE_BYTES;
-    if (bytes.len() as u64) < stated_bytes {
-        let short = format!("the file is {} bytes long", bytes.len());
-        let proof = format!("a batch says that it was {stated_bytes} bytes long before");
-        return Err(scan.damage(&short, &proof, outline.last()));
+    let tail = &contents.tail;
+    let stated_bytes = u64::from(contents.file_pages.max(tail.file_pages)) * batch::PAGE_BYTES;
+    if contents.file_bytes < stated_bytes {
+        return damage(&short, &format!("a batch says that it was {stated_bytes} bytes long before"));
     }
     if let Some(proof) = tail.proof.filter(|_| !mutated("file/corrupt-middle-truncated")) {
-        let proof = format!("a later batch, at byte {proof}, says so");
-        return Err(scan.damage(problem, &proof, outline.last()));
+        return damage(&problem, &format!("a later batch, at byte {proof}, says so"));
     }
     if !tail.is_blank {
         notes.push(format!(
             "{}: cut what follows byte {}, batch {} on, which was being written when the node stopped and was never \
              acknowledged ({problem}); the log ends at entry {}",
             segment.path.display(),
-            scan.offset,
-            scan.expected,
+            contents.end,
+            contents.expected,
             outline.last(),
         ));
     }
     Ok(LastSegment {
         segment: segment.clone(),
-        doubtful: bytes.slice(scan.settled as usize..scan.offset as usize),
-        end: scan.offset,
-        oldest_needed: scan.oldest_needed(),
-        last_batch: scan.expected.saturating_sub(1),
+        end: contents.end,
+        oldest_needed: contents.oldest_needed,
+        last_batch: contents.expected.saturating_sub(1),
         next_batch: tail.highest_seq.saturating_add(1),
+        doubtful: contents.doubtful,
     })
 }

@@ -7,77 +7,138 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-use consensus_api::StorageError;
+use consensus_api::{Index, StorageError};
 
-use crate::batch::{self, ALIGNMENT, BatchHeader, HEADER_BYTES, Placed};
-use crate::segment::{self, REMEDY, Segment, SegmentHeader};
+use crate::batch::{self, ALIGNMENT, BatchHeader, HEADER_BYTES};
+use crate::operation::Placed;
+use crate::segment::{self, Segment, SegmentHeader};
+use crate::window::{READ_BYTES, Window};
 
-/// A batch read back.
-pub(crate) struct Batch {
-    pub(crate) ops: Vec<Placed>,
-    /// Where its body begins in the segment.
-    pub(crate) body_at: u64,
+/// Why a scan goes no further.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// No good batch begins here; in words.
+    Bad(String),
+    /// The file cannot be read.
+    Failed(StorageError),
+}
+
+impl From<StorageError> for Stop {
+    fn from(error: StorageError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<String> for Stop {
+    fn from(problem: String) -> Self {
+        Self::Bad(problem)
+    }
 }
 
 /// Goes through the batches of a segment, from the first.
 pub(crate) struct Scan<'a> {
     segment: &'a Segment,
-    bytes: &'a Bytes,
+    window: Window<'a>,
     /// Where the next batch begins.
     pub(crate) offset: u64,
     /// The number it must have.
     pub(crate) expected: u64,
     prev_checksum: u32,
-    /// Everything before this place is durable: later batches say so.
-    pub(crate) settled: u64,
-    /// Where the batches end of which no later one says so yet.
+    /// Where the batches end of which no later one says that they are durable.
     unsettled: VecDeque<(u64, u64)>,
+    /// Everything before this place is durable: later batches say so.
+    settled: u64,
+    /// What was read from there on, if it is to be written again.
+    doubtful: Option<Vec<u8>>,
     /// The file was durably at least this many pages long.
     pub(crate) file_pages: u32,
     /// Beside the segment's header, batches say how many segments before this one are needed: one more than that.
     reach: u32,
+    /// Room to decode in.
+    headers: Vec<u8>,
 }
 
 impl<'a> Scan<'a> {
-    pub(crate) fn new(segment: &'a Segment, bytes: &'a Bytes) -> Self {
+    pub(crate) fn new(segment: &'a Segment) -> Result<Self, StorageError> {
         let (expected, prev_checksum) = (segment.header.first_batch, segment.checksum);
-        Self {
+        Ok(Self {
             segment,
-            bytes,
+            window: Window::new(segment)?,
             offset: segment::HEADER_BYTES,
             expected,
             prev_checksum,
-            settled: 0,
             unsettled: VecDeque::new(),
+            settled: 0,
+            doubtful: None,
             file_pages: 0,
             reach: 0,
-        }
+            headers: Vec::new(),
+        })
     }
 
-    /// The next batch, if all of it is there. The error says what is wrong; then the scan stays where it is.
-    pub(crate) fn next(&mut self) -> Result<Batch, String> {
-        let salt = self.segment.header.salt;
-        let at = self.bytes.get(self.offset as usize..).unwrap_or_default();
-        let (header, checksum) =
-            BatchHeader::decode(at, salt, self.offset).ok_or("there is no batch header here")?;
-        if header.seq != self.expected || header.prev_checksum != self.prev_checksum {
-            return Err(format!("here is batch {}, which does not follow the one before it", header.seq));
+    /// From the beginning on, keeps the bytes of what may not be durable.
+    pub(crate) fn keep_doubtful(&mut self) -> Result<(), StorageError> {
+        let page = self.window.at(0, segment::HEADER_BYTES as usize)?;
+        if SegmentHeader::decode(page) != Ok((self.segment.header, self.segment.checksum)) {
+            return Err(segment::damaged(
+                self.segment.path.clone(),
+                "its header changes from one reading to the next",
+            ));
         }
-        let body_at = self.offset + HEADER_BYTES as u64;
-        let body = self.body_at(body_at, header.body_bytes).ok_or("the batch is cut short")?;
-        let ops = batch::decode_body(&header, &body, salt)?;
-        self.offset = body_at + u64::from(header.body_bytes);
+        self.doubtful = Some(page.to_vec());
+        Ok(())
+    }
+
+    /// What was kept: it ends where the scan is.
+    pub(crate) fn take_doubtful(&mut self) -> Vec<u8> {
+        self.doubtful.take().unwrap_or_default()
+    }
+
+    /// The length of the file.
+    pub(crate) const fn file_bytes(&self) -> u64 {
+        self.window.file_bytes()
+    }
+
+    /// Takes in the next batch, if all of it is there: hands each operation to `each`, with where it stands in the
+    /// file and how many bytes it takes. If it is not good the scan stays where it is, and what was handed over does not
+    /// count.
+    pub(crate) fn next(&mut self, mut each: impl FnMut(Placed<'_>, u64, u32)) -> Result<(), Stop> {
+        let (seed, offset) = (self.segment.seed, self.offset);
+        let at = self.window.at(offset, HEADER_BYTES)?;
+        let decoded = BatchHeader::decode(at, seed, offset);
+        let (header, checksum) = decoded.ok_or_else(|| "there is no batch header here".to_owned())?;
+        if header.seq != self.expected || header.prev_checksum != self.prev_checksum {
+            return Err(
+                format!("here is batch {}, which does not follow the one before it", header.seq).into()
+            );
+        }
+        let bytes = HEADER_BYTES.saturating_add(header.body_bytes as usize);
+        let whole = self.window.at(offset, bytes)?;
+        if whole.len() < bytes || !bytes.is_multiple_of(ALIGNMENT as usize) {
+            return Err("the batch is cut short".to_owned().into());
+        }
+        let body_at = offset + HEADER_BYTES as u64;
+        batch::decode_body(&header, &whole[HEADER_BYTES..], seed, &mut self.headers, |op, at, bytes| {
+            each(op, body_at + at as u64, bytes as u32);
+        })?;
+        if let Some(doubtful) = &mut self.doubtful {
+            doubtful.extend_from_slice(whole);
+        }
+        self.offset += bytes as u64;
         self.expected = self.expected.saturating_add(1);
         self.prev_checksum = checksum;
         self.settle(&header);
-        Ok(Batch { ops, body_at })
+        Ok(())
     }
 
     fn settle(&mut self, header: &BatchHeader) {
+        let before = self.settled;
         while let Some((_, end)) = self.unsettled.front().filter(|(seq, _)| *seq <= header.durable_seq) {
             self.settled = *end;
             self.unsettled.pop_front();
+        }
+        if let Some(doubtful) = &mut self.doubtful {
+            doubtful.drain(..(self.settled - before) as usize);
         }
         self.unsettled.push_back((header.seq, self.offset));
         self.file_pages = self.file_pages.max(header.file_pages);
@@ -93,58 +154,43 @@ impl<'a> Scan<'a> {
         stated.map_or(oldest_needed, |stated| stated.max(oldest_needed))
     }
 
-    fn body_at(&self, body_at: u64, body_bytes: u32) -> Option<Bytes> {
-        let end = body_at.checked_add(body_bytes.into())?;
-        let range = usize::try_from(body_at).ok()?..usize::try_from(end).ok()?;
-        (body_bytes.is_multiple_of(ALIGNMENT as u32) && range.end <= self.bytes.len())
-            .then(|| self.bytes.slice(range))
+    /// The entries that can still be recognised in the batch at which the scan stopped.
+    pub(crate) fn salvage(&mut self) -> Result<Option<(Index, Index)>, StorageError> {
+        let seed = self.segment.seed;
+        let header = BatchHeader::decode(self.window.at(self.offset, HEADER_BYTES)?, seed, self.offset);
+        let Some((header, _)) = header.filter(|(header, _)| header.seq == self.expected) else {
+            return Ok(None);
+        };
+        let body = self.window.at(self.offset + HEADER_BYTES as u64, header.body_bytes as usize)?;
+        Ok(batch::salvage_indices(body, seed))
     }
 
     /// What stands behind the place where the scan stopped, in the last segment.
-    pub(crate) fn tail(&self) -> Tail {
-        let highest_seq = self.expected.saturating_sub(1);
-        let mut tail = Tail { highest_seq, proof: None, file_pages: 0, is_blank: true };
-        let start = (self.offset as usize).min(self.bytes.len());
-        let rest = &self.bytes[start..];
-        tail.is_blank = rest.iter().all(|byte| *byte == 0);
-        if tail.is_blank {
-            return tail;
-        }
-        for at in (0..rest.len()).step_by(ALIGNMENT as usize) {
-            let offset = self.offset + at as u64;
-            let Some((header, _)) = BatchHeader::decode(&rest[at..], self.segment.header.salt, offset) else {
+    pub(crate) fn tail(&mut self) -> Result<Tail, StorageError> {
+        let mut tail = Tail::blank(self.expected);
+        let (seed, file_bytes, mut from) = (self.segment.seed, self.file_bytes(), self.offset);
+        while from < file_bytes {
+            let piece = self.window.at(from, READ_BYTES)?;
+            let is_end = from + piece.len() as u64 == file_bytes;
+            if piece.iter().all(|byte| *byte == 0) {
+                from += piece.len() as u64;
                 continue;
-            };
-            tail.highest_seq = tail.highest_seq.max(header.seq);
-            tail.file_pages = tail.file_pages.max(header.file_pages);
-            if header.durable_seq >= self.expected {
-                tail.proof.get_or_insert(offset);
             }
+            tail.is_blank = false;
+            // A header that begins here may end in the next piece.
+            let looked = if is_end { piece.len() } else { piece.len() - HEADER_BYTES };
+            for at in (0..looked).step_by(ALIGNMENT as usize) {
+                let offset = from + at as u64;
+                let Some((header, _)) = BatchHeader::decode(&piece[at..], seed, offset) else { continue };
+                tail.highest_seq = tail.highest_seq.max(header.seq);
+                tail.file_pages = tail.file_pages.max(header.file_pages);
+                if header.durable_seq >= self.expected {
+                    tail.proof.get_or_insert(offset);
+                }
+            }
+            from += looked as u64;
         }
-        tail
-    }
-
-    /// The error for damage at the place where the scan stopped.
-    pub(crate) fn damage(&self, found: &str, proof: &str, intact: consensus_api::Index) -> StorageError {
-        let salt = self.segment.header.salt;
-        let at = self.bytes.get(self.offset as usize..).unwrap_or_default();
-        let header =
-            BatchHeader::decode(at, salt, self.offset).filter(|(header, _)| header.seq == self.expected);
-        let body = header.map(|(header, _)| {
-            let start = self.offset as usize + HEADER_BYTES;
-            let end = start.saturating_add(header.body_bytes as usize).min(self.bytes.len());
-            self.bytes.slice(start..end)
-        });
-        let concerned = match body.and_then(|body| batch::salvage_indices(body, salt)) {
-            Some((low, high)) => format!("the batch held entries {low} to {high}"),
-            None => "which entries the batch held can no longer be told".to_owned(),
-        };
-        let problem = format!(
-            "batch {}: {found}. It was acknowledged: {proof}. {concerned}; before it the log reached entry \
-             {intact}. Nothing was changed; {REMEDY}",
-            self.expected
-        );
-        StorageError::Corrupt { file: self.segment.path.clone(), offset: self.offset, problem }
+        Ok(tail)
     }
 }
 
@@ -158,4 +204,11 @@ pub(crate) struct Tail {
     pub(crate) file_pages: u32,
     /// Whether there is nothing but zeros.
     pub(crate) is_blank: bool,
+}
+
+impl Tail {
+    /// There is nothing behind the batch before `expected`.
+    pub(crate) const fn blank(expected: u64) -> Self {
+        Self { highest_seq: expected.saturating_sub(1), proof: None, file_pages: 0, is_blank: true }
+    }
 }

@@ -8,12 +8,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut};
 use consensus_api::mutation::mutated;
 use consensus_api::{StorageError, StoreId};
 
 use crate::batch::{self, BatchHeader};
 use crate::disk::{File, Folder};
+use crate::operation::Seed;
 
 /// The bytes before the first batch.
 pub(crate) const HEADER_BYTES: u64 = 4096;
@@ -105,7 +106,7 @@ impl SegmentHeader {
             std::array::from_fn(|_| from.get_u64_le());
         let header =
             Self { store, seq, salt, prepared_bytes, prev_end, prev_last_batch, first_batch, oldest_needed };
-        Some(Ok((header, stated)))
+        (first_batch <= batch::NUMBER_MAX).then_some(Ok((header, stated)))
     }
 }
 
@@ -129,6 +130,8 @@ pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
     /// The header's checksum: what the first batch names as the one before it.
     pub(crate) checksum: u32,
+    /// What the checksums in it begin with.
+    pub(crate) seed: Seed,
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn File>,
 }
@@ -155,7 +158,7 @@ impl Segment {
             let problem = format!("it is segment {}, under another's name", header.seq);
             return Err(damaged(path, &problem));
         }
-        Ok(Some(Self { header, checksum, path, file }))
+        Ok(Some(Self { header, checksum, seed: Seed::of(header.salt), path, file }))
     }
 
     /// A file without a header is a spare, unless what stands in it says that the header was there once.
@@ -175,16 +178,14 @@ impl Segment {
         Ok(None)
     }
 
-    /// All of its bytes.
-    pub(crate) fn read_all(&self) -> Result<Bytes, StorageError> {
-        let size = self.file.size().map_err(StorageError::io("cannot read", &self.path))?;
-        let mut bytes = vec![0; size as usize];
-        self.file.read_at(&mut bytes, 0).map_err(StorageError::io("cannot read", &self.path))?;
-        Ok(bytes.into())
+    /// The length of its file.
+    pub(crate) fn file_bytes(&self) -> Result<u64, StorageError> {
+        self.file.size().map_err(StorageError::io("cannot read", &self.path))
     }
 }
 
-fn damaged(file: PathBuf, problem: &str) -> StorageError {
+/// The error for a segment of which nothing can be read.
+pub(crate) fn damaged(file: PathBuf, problem: &str) -> StorageError {
     let problem = format!("{problem}, so none of the entries in this segment can be read; {REMEDY}");
     StorageError::Corrupt { file, offset: 0, problem }
 }
@@ -211,8 +212,9 @@ pub(crate) fn seq_of(name: &str) -> Option<u64> {
 pub(crate) fn stated_bytes(bytes: &[u8]) -> u64 {
     let header = bytes.get(..HEADER_BYTES as usize).and_then(|page| SegmentHeader::decode(page).ok());
     let Some((header, _)) = header else { return 0 };
+    let seed = Seed::of(header.salt);
     let batches = (HEADER_BYTES..bytes.len() as u64).step_by(batch::ALIGNMENT as usize);
-    let found = batches.filter_map(|at| BatchHeader::decode(&bytes[at as usize..], header.salt, at));
+    let found = batches.filter_map(|at| BatchHeader::decode(&bytes[at as usize..], seed, at));
     let pages = found.map(|(batch, _)| batch.file_pages).max().unwrap_or_default();
     header.prepared_bytes.max(u64::from(pages) * batch::PAGE_BYTES)
 }

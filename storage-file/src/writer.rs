@@ -11,6 +11,7 @@ use consensus_api::{Batch, Op, Outline, StorageError, StoreId, WriteSeq};
 
 use crate::batch::{self, PAGE_BYTES, Place};
 use crate::disk::Folder;
+use crate::extents::Span;
 use crate::operation;
 use crate::segment::Segment;
 use crate::shared::Shared;
@@ -122,10 +123,16 @@ impl Writer {
         for ((_, batch), (body_at, segment)) in batches.zip(self.placed.drain(..)) {
             let mut offset = body_at;
             for op in batch.ops() {
-                let bytes = operation::encoded_len(op) as u64;
-                extents.replay(op, &segment, offset, bytes);
+                let bytes = operation::encoded_len(op);
+                if let Op::Put(entry) = op {
+                    let (index, record_bytes) = (entry.index, entry.record_len() as u32);
+                    let span = Span { first: index, last: index, offset, bytes: bytes as u32, record_bytes };
+                    extents.put(&span, &segment);
+                } else {
+                    extents.replay(op);
+                }
                 self.has_compacted |= matches!(op, Op::Compact { .. });
-                offset += bytes;
+                offset += bytes as u64;
             }
         }
     }
@@ -197,7 +204,7 @@ impl Writer {
     fn encode(&mut self, ops: &[Op], padding: usize) -> u64 {
         let needed = self.segment.header.seq - self.oldest_claimed;
         let place = Place {
-            salt: self.segment.header.salt,
+            seed: self.segment.seed,
             offset: self.end,
             seq: self.next_batch,
             durable_seq: self.durable_batch,

@@ -9,6 +9,7 @@ mod differential;
 #[path = "../engines/mod.rs"]
 mod engines;
 mod kills;
+mod left_behind;
 mod partitions;
 #[path = "../ports/mod.rs"]
 mod ports;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use quorate_consensus_api::{Entry, EntryKind, Generation, Index, NodeId, Op, Outline, Run};
 
-use crate::naive_log::{INDEX_END, NaiveLog, many_ops};
+use crate::naive_log::{INDEX_END, NaiveLog, generations, indices, many_ops};
 
 fn outline_of<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Outline {
     let mut outline = Outline::default();
@@ -67,6 +67,18 @@ proptest! {
         ];
         let rewritten: Vec<Op> = marks.into_iter().flatten().chain(log.entries.into_values().map(Op::Put)).collect();
         prop_assert_eq!(outline_of(&ops), outline_of(&rewritten));
+    }
+
+    #[test]
+    fn a_run_put_at_once_is_its_entries_one_by_one(
+        ops in many_ops(40), first in indices(), count in 0..6_u64, generation in generations(),
+    ) {
+        let mut at_once = outline_of(&ops);
+        let mut one_by_one = at_once.clone();
+        let last = Index(first.0 + count);
+        at_once.put_run(Run { first, last, generation });
+        (first.0..=last.0).for_each(|index| one_by_one.put(&Entry::noop(generation, Index(index))));
+        prop_assert_eq!(at_once, one_by_one);
     }
 }
 

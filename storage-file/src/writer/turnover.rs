@@ -9,6 +9,7 @@ use consensus_api::{Op, Outline, StorageError, StoreId};
 use super::Writer;
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::disk::{File, Folder};
+use crate::operation::Seed;
 use crate::recovery::LastSegment;
 use crate::segment::{self, Segment, SegmentHeader};
 use crate::shared::{Shared, lock};
@@ -35,7 +36,8 @@ fn begin(
     let header = header(folder.random()? as u64, file.size()?);
     let (page, checksum) = header.encode();
     let path = folder.path().join(segment::file_name(header.seq));
-    Ok((Arc::new(Segment { header, checksum, path, file }), page))
+    let seed = Seed::of(header.salt);
+    Ok((Arc::new(Segment { header, checksum, seed, path, file }), page))
 }
 
 /// Creates the first segment of a new log, durably: a header and nothing else.
@@ -96,7 +98,7 @@ impl Seal {
             prev_checksum: segment.checksum,
             reach: 0,
         };
-        let (bytes, _) = header.encode(segment.header.salt, end);
+        let (bytes, _) = header.encode(segment.seed, end);
         Self { segment: segment.clone(), end, bytes, is_cut }
     }
 

@@ -17,7 +17,7 @@ use quorate_storage_file::faulty::{Failure, FaultPlan, Operation};
 use quorate_storage_file::{FileLog, FileLogOptions};
 
 const FOLDER: &str = "QUORATE_TEST_FOLDER";
-const SYNC_FAILS_AT: &str = "QUORATE_TEST_SYNC_FAILS_AT";
+const FAILS_AT: &str = "QUORATE_TEST_FAILS_AT";
 
 pub(crate) fn identity() -> Identity {
     Identity {
@@ -42,12 +42,23 @@ fn entry(index: u64) -> Entry {
     entry
 }
 
-/// Starts a process that writes to that folder until it is killed, or until its syncs fail, from the n-th on.
-pub(crate) fn start(folder: &Path, sync_fails_at: Option<u64>) -> (Child, BufReader<ChildStdout>) {
+/// What fails in a process, from the n-th on.
+#[derive(Clone, Copy)]
+pub(crate) enum Failing {
+    /// Syncs, counted from the moment when the log is open.
+    Syncs(u64),
+    /// Reads, counted from the beginning.
+    Reads(u64),
+}
+
+/// Starts a process that writes to that folder until it is killed, or until something fails.
+pub(crate) fn start(folder: &Path, failing: Option<Failing>) -> (Child, BufReader<ChildStdout>) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["writer::write_until_the_end", "--exact", "--nocapture"]).env(FOLDER, folder);
-    if let Some(at) = sync_fails_at {
-        command.env(SYNC_FAILS_AT, at.to_string());
+    match failing {
+        Some(Failing::Syncs(at)) => drop(command.env(FAILS_AT, format!("sync {at}"))),
+        Some(Failing::Reads(at)) => drop(command.env(FAILS_AT, format!("read {at}"))),
+        None => {}
     }
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
@@ -90,15 +101,24 @@ fn write_until_the_end() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let plan = FaultPlan::default();
     let folder = plan.over(Arc::new(RealFolder::open(Path::new(&folder)).unwrap()));
-    let mut log = FileLog::open_in(folder, OPTIONS()).unwrap();
-    let mut last = log.attach(&identity()).unwrap().outline.last().0;
-    if let Ok(at) = std::env::var(SYNC_FAILS_AT) {
-        // And all that come after: one may hit a file that is only made ready.
-        let at: u64 = at.parse().unwrap();
-        (at..at + 1000)
-            .for_each(|nth| plan.fail(Operation::Sync, nth, Failure::Error(std::io::ErrorKind::Other)));
-    }
     let mut out = std::io::stdout();
+    let fails = std::env::var(FAILS_AT).unwrap_or_default();
+    let number = |kind| fails.strip_prefix(kind).map(|number| number.parse::<u64>().unwrap());
+    // And all that come after: one may hit a file that is only made ready.
+    let fail = |operation, at| {
+        (at..at + 1000).for_each(|nth| plan.fail(operation, nth, Failure::Error(std::io::ErrorKind::Other)));
+    };
+    if let Some(at) = number("read ") {
+        fail(Operation::Read, at);
+    }
+    let mut log = FileLog::open_in(folder, OPTIONS()).unwrap();
+    let mut last = match log.attach(&identity()) {
+        Ok(recovered) => recovered.outline.last().0,
+        Err(error) => return writeln!(out, "failed: {error}").unwrap(),
+    };
+    if let Some(at) = number("sync ") {
+        fail(Operation::Sync, at);
+    }
     loop {
         for _ in 0..=last % 7 {
             last += 1;

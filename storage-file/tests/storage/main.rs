@@ -8,6 +8,7 @@ mod damage;
 mod durability;
 mod faults;
 mod full;
+mod fuzz;
 mod golden;
 mod harness;
 mod layout;

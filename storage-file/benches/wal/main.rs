@@ -1,0 +1,111 @@
+//! The log beside what the disk itself can do, in the same run.
+//!
+//! `cargo bench -p quorate-storage-file --bench wal`, with `-- --seconds 1` for how long each row of a round takes and
+//! `--dir` for where. Both sides take turns, and medians are told.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
+
+mod raw;
+mod reopen;
+mod writers;
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+/// Measures the log in files.
+#[derive(Parser)]
+struct Arguments {
+    /// Seconds for each row of each round.
+    #[arg(long, default_value_t = 0.5)]
+    seconds: f64,
+    /// Rounds.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Where to write; by default the folder for temporary files.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// MiB of the logs that are opened again; 0 leaves that out.
+    #[arg(long, default_value_t = 1024)]
+    reopened: u64,
+    /// Leave out what writes.
+    #[arg(long)]
+    only_reopened: bool,
+    /// Given by cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let dir = match &arguments.dir {
+        Some(dir) => tempfile::tempdir_in(dir),
+        None => tempfile::tempdir(),
+    };
+    let dir = dir.unwrap();
+    if !arguments.only_reopened {
+        one_writer(dir.path(), &arguments);
+        many_writers(dir.path(), &arguments);
+    }
+    if arguments.reopened > 0 {
+        println!(
+            "\n| opened again | plain read, s | open, s | ratio | memory it keeps |\n|---|---|---|---|---|"
+        );
+        for payload in [16, 256] {
+            reopen::measure(
+                &dir.path().join("reopened"),
+                payload,
+                arguments.reopened << 20,
+                arguments.rounds,
+            );
+        }
+    }
+}
+
+fn one_writer(dir: &Path, arguments: &Arguments) {
+    println!(
+        "| one writer, 256 bytes | raw write + fdatasync per second | log per second | ratio |\n|---|---|---|---|"
+    );
+    for batch in [1_u64, 16, 256] {
+        let (mut raws, mut logs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let bytes = writers::batch_bytes(batch as usize);
+        let mut raw = raw::Raw::new(&dir.join(format!("raw-{batch}")), bytes);
+        let mut log = writers::One::new(&dir.join(format!("log-{batch}")), batch);
+        for _ in 0..arguments.rounds {
+            // They take turns of a tenth each, so that a disk's bad moments hit both.
+            let (mut raw_count, mut log_count) = (0.0, 0.0);
+            for _ in 0..10 {
+                raw_count += raw.per_second(arguments.seconds / 10.0);
+                log_count += log.per_second(arguments.seconds / 10.0);
+            }
+            raws.push(raw_count / 10.0);
+            logs.push(log_count / 10.0);
+            ratios.push(log_count / raw_count);
+        }
+        let (raw, log, ratio) = (median(raws), median(logs), median(ratios));
+        println!("| batches of {batch} | {raw:.0} | {log:.0} | {ratio:.2} |");
+    }
+}
+
+fn many_writers(dir: &Path, arguments: &Arguments) {
+    println!(
+        "\n| writers at once, 256 bytes | appends per second | syncs per second | appends per sync |\n|---|---|---|---|"
+    );
+    for count in [16, 64] {
+        let (mut appends, mut syncs) = (Vec::new(), Vec::new());
+        for round in 0..arguments.rounds {
+            let path = dir.join(format!("many-{count}-{round}"));
+            let (append, sync) = writers::many(&path, count, arguments.seconds);
+            appends.push(append);
+            syncs.push(sync);
+        }
+        let (appends, syncs) = (median(appends), median(syncs));
+        println!("| {count} | {appends:.0} | {syncs:.0} | {:.1} |", appends / syncs);
+    }
+}
+
+/// The middle one.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
