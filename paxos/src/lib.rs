@@ -32,7 +32,10 @@
 //! what is chosen.
 //!
 //! *Reads.* The leader takes the chosen prefix, and answers once a quorum has answered a message that left after the read
-//! began, and the barrier is chosen.
+//! began, and the barrier is chosen. With leases (an option) whoever answers the leader also grants that it promises nobody
+//! else for a while, and the leader answers lease reads at once for as long as a quorum's grants hold.
+//!
+//! *Handing over.* A leader that is asked to takes no more proposals, and asks its successor to begin a ballot at once.
 //!
 //! *Crashes.* A promise and an acceptance leave only once they are durable, and not at all if a higher ballot has been
 //! promised meanwhile. The own vote counts from the same moment. Nothing is ever truncated.
@@ -90,7 +93,7 @@
 //! What an earlier leader left in a slot that no report mentions may still be taken up by a later leader, so Multi-Paxos
 //! never says that a proposal will *not* happen; it says that nobody can tell ([`consensus_api::Effects::give_up`]).
 //!
-//! Changes of membership and transfer of leadership are refused as unsupported in this version. What went wrong in other
+//! Changes of membership are refused as unsupported in this version, and [`Paxos`] has no leadership to transfer. What went wrong in other
 //! implementations, and what shows that it does not here, is in [`pitfalls`].
 //!
 //! # On networks that carry only some links
@@ -120,7 +123,8 @@
 //! | `multi::proposer`, `peer`, `slots` | phase 2: what to send to whom, what is chosen |
 //! | `multi::following` | the acceptor's side |
 //! | `multi::learner`, `supply` | what is chosen, and for whom entries are wanted |
-//! | `multi::reads`, `snapshot`, `messages`, `timers` | what their names say |
+//! | `multi::transfer` | handing leadership over |
+//! | `multi::reads`, `snapshot`, `options`, `messages`, `timers` | what their names say |
 //! | `multi::invariants` | the laws, as asserts |
 
 mod acceptor;

@@ -33,7 +33,7 @@
 //! | 29 | ballots that spread by gossip depose healthy leaders | `in_a_chain_the_leader_at_its_end_stays_and_the_other_end_keeps_up`, `an_isolated_member_disturbs_nobody_when_it_returns` |
 //! | 30 | a leader without a quorum stays one | `a_leader_that_was_cut_off_answers_nothing`, `a_member_that_is_cut_off_answers_nothing` |
 //! | 31 | a read at the wrong barrier, or answered by an earlier life | `a_read_waits_until_the_barrier_is_chosen`, `answers_to_an_earlier_life_answer_nothing` |
-//! | 32 | leases that clocks or restarts break | no lease is granted: `without_a_lease_a_lease_read_is_a_read` |
+//! | 32 | leases that clocks or restarts break | `a_paused_leader_finds_its_lease_ended`, `a_member_that_restarts_keeps_what_it_granted`, `a_late_answer_does_not_prolong_a_lease`, `a_hand_over_ends_only_the_lease_of_its_own_ballot`; a clock that drifts more than was said is beyond what a lease promises |
 //! | 33 | a proposal is lost, or applied twice | `a_value_that_a_rival_took_up_is_not_proposed_again`, `a_value_that_may_be_in_a_snapshot_is_not_proposed_again`, `whole_replicas_keep_every_promise_while_everything_goes_wrong` |
 //! | 34 | a stop-sign is lost, or something follows it | there are no stop-signs: a log goes on, and never ends |
 //! | 35 | a snapshot with the wrong members or index | `a_restart_takes_the_membership_from_the_snapshot` |

@@ -65,7 +65,7 @@ fn of_multi_paxos() -> Vec<multi::Message> {
     [
         Body::PreElect { commit },
         Body::PreElectAck { agreed: true, commit, promised: ballot(2) },
-        Body::Prepare { from: first },
+        Body::Prepare { from: first, after: ballot(4) },
         Body::Promise { from: first, upto: Index(0x66), accepted: ballot(2), commit, last },
         Body::Nack { promised: ballot(3) },
         Body::Accept(tidings),
@@ -75,6 +75,7 @@ fn of_multi_paxos() -> Vec<multi::Message> {
         Body::Commit(tidings),
         Body::Ask { from: first },
         Body::Learn { commit },
+        Body::TakeOver,
     ]
     .map(|body| multi::Message { ballot: ballot(1), body })
     .to_vec()
@@ -124,10 +125,10 @@ fn of_registers() -> Vec<register::Message> {
     .to_vec()
 }
 
-const GOLDEN_OF_MULTI_PAXOS: [&str; 12] = [
+const GOLDEN_OF_MULTI_PAXOS: [&str; 13] = [
     "01 0100000000000000 0807060504030201 3300000000000000",
     "02 0100000000000000 0807060504030201 0133000000000000 0002000000000000 0008070605040302 01",
-    "03 0100000000000000 0807060504030201 1100000000000000",
+    "03 0100000000000000 0807060504030201 1100000000000000 0400000000000000 0807060504030201",
     "04 0100000000000000 0807060504030201 1100000000000000 6600000000000000 0200000000000000
      0807060504030201 3300000000000000 2200000000000000",
     "05 0100000000000000 0807060504030201 0300000000000000 0807060504030201",
@@ -139,6 +140,7 @@ const GOLDEN_OF_MULTI_PAXOS: [&str; 12] = [
     "0a 0100000000000000 0807060504030201 3300000000000000 5500000000000000 4400000000000000",
     "0b 0100000000000000 0807060504030201 1100000000000000",
     "0c 0100000000000000 0807060504030201 3300000000000000",
+    "0d 0100000000000000 0807060504030201",
 ];
 
 #[test]

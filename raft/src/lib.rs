@@ -66,6 +66,20 @@
 //! * Changes of one voter at a time (section 4.1) are not made: every change of voters goes through a joint membership.
 //! * Heartbeats and entries go on for a while to members that were removed, so that they learn of it and fall silent.
 //!
+//! # On networks that carry only some links
+//!
+//! The three cases of Omni-Paxos (Ng, Haridi, Carbone 2023), on three members and five, in virtual time and on one seed each
+//! (`partitions` in the protocol tests; election timeout 1 to 2 s):
+//!
+//! | | what happens |
+//! |---|---|
+//! | quorum loss: all reach one hub only | of three the leader stays; of five the hub leads, within one timeout |
+//! | constrained: so, and the hub lacks the newest entries | of three the other one leads, within one timeout; of five **nobody can**, until one link more is back: a vote goes to nobody who lacks what the voter holds, and those who hold it reach no quorum |
+//! | chained: each reaches its neighbours only | of three the leader stays; of five one that reaches a quorum leads, within one timeout; then it stays. Whoever does not reach the leader lags until it does: only a leader sends entries |
+//!
+//! That is the protocol's design, not an accident: the vote's condition is what makes a leader's log complete. Where links
+//! fail one by one, Multi-Paxos recovers from more.
+//!
 //! [`incidents`] lists what went wrong elsewhere, and which test would catch it here.
 //!
 //! # Where things are

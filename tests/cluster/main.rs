@@ -83,12 +83,12 @@ macro_rules! all_chapters {
                 a_node_cut_off_answers_stale_reads_until_its_state_is_too_old,
             }
             membership {
-                one_node_grows_to_five_and_back_under_load,
-                all_three_nodes_are_replaced_one_by_one_under_load,
-                a_removed_node_stops_disturbing,
-                the_leader_itself_is_removed_and_hands_over,
-                what_cannot_be_is_refused_and_did_not_happen,
-                leadership_moves_on_request_and_before_a_shutdown,
+                one_node_grows_to_five_and_back_under_load needs MembershipChange,
+                all_three_nodes_are_replaced_one_by_one_under_load needs MembershipChange,
+                a_removed_node_stops_disturbing needs MembershipChange,
+                the_leader_itself_is_removed_and_hands_over needs MembershipChange,
+                what_cannot_be_is_refused_and_did_not_happen needs MembershipChange,
+                leadership_moves_on_request_and_before_a_shutdown needs LeadershipTransfer,
                 without_the_capability_the_request_is_refused,
             }
             faults {

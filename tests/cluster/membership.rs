@@ -10,14 +10,6 @@ use tokio::task::JoinHandle;
 
 use crate::ledger::{Ledger, number};
 
-/// Says so, and why, if this engine cannot do what a test is about.
-fn cannot<E: Engine>(can: bool) -> bool {
-    if !can {
-        println!("skipped: {} cannot do that, as its CAPABILITIES say", E::NAME);
-    }
-    !can
-}
-
 /// Nodes in memory, by their ids.
 struct Members {
     network: LocalNetwork,
@@ -135,9 +127,6 @@ async fn holds_all(node: &Node<Ledger>, acknowledged: &[u64]) {
 }
 
 pub(crate) async fn one_node_grows_to_five_and_back_under_load<E: Engine>() {
-    if cannot::<E>(E::CAPABILITIES.membership_change) {
-        return;
-    }
     let mut members = Members::found::<E>(&[1]);
     (2..=5).for_each(|id| members.join::<E>(id));
     let load = Load::on(vec![members.node(1)]);
@@ -158,9 +147,6 @@ pub(crate) async fn one_node_grows_to_five_and_back_under_load<E: Engine>() {
 }
 
 pub(crate) async fn all_three_nodes_are_replaced_one_by_one_under_load<E: Engine>() {
-    if cannot::<E>(E::CAPABILITIES.membership_change) {
-        return;
-    }
     let mut members = Members::found::<E>(&[1, 2, 3]);
     let load = Load::on(vec![members.node(1), members.node(2), members.node(3)]);
     load.goes_on().await;
@@ -188,9 +174,6 @@ pub(crate) async fn all_three_nodes_are_replaced_one_by_one_under_load<E: Engine
 }
 
 pub(crate) async fn a_removed_node_stops_disturbing<E: Engine>() {
-    if cannot::<E>(E::CAPABILITIES.membership_change) {
-        return;
-    }
     let members = Members::found::<E>(&[1, 2, 3]);
     let leader = members.node(1).leader().await.unwrap().0;
     let removed = leader % 3 + 1;
@@ -207,9 +190,6 @@ pub(crate) async fn a_removed_node_stops_disturbing<E: Engine>() {
 }
 
 pub(crate) async fn the_leader_itself_is_removed_and_hands_over<E: Engine>() {
-    if cannot::<E>(E::CAPABILITIES.membership_change) {
-        return;
-    }
     let members = Members::found::<E>(&[1, 2, 3]);
     let leader = members.node(1).leader().await.unwrap().0;
     let stays: Vec<u64> = [1, 2, 3].into_iter().filter(|id| *id != leader).collect();
@@ -223,9 +203,6 @@ pub(crate) async fn the_leader_itself_is_removed_and_hands_over<E: Engine>() {
 }
 
 pub(crate) async fn what_cannot_be_is_refused_and_did_not_happen<E: Engine>() {
-    if cannot::<E>(E::CAPABILITIES.membership_change) {
-        return;
-    }
     let members = Members::found::<E>(&[1, 2, 3]);
     let node = members.node(2);
     node.propose(number(1)).await.unwrap();
@@ -242,9 +219,6 @@ pub(crate) async fn what_cannot_be_is_refused_and_did_not_happen<E: Engine>() {
 }
 
 pub(crate) async fn leadership_moves_on_request_and_before_a_shutdown<E: Engine>() {
-    if cannot::<E>(E::CAPABILITIES.leadership_transfer) {
-        return;
-    }
     let mut members = Members::found::<E>(&[1, 2, 3]);
     let first = members.node(1).leader().await.unwrap().0;
     members.node(first).propose(number(1)).await.unwrap();

@@ -22,6 +22,8 @@ macro_rules! on_every_engine {
 pub(crate) enum Needs {
     Nothing,
     Leader,
+    LeadershipTransfer,
+    MembershipChange,
 }
 
 impl Needs {
@@ -29,7 +31,11 @@ impl Needs {
     const fn lack(self, capabilities: Capabilities) -> Option<&'static str> {
         match self {
             Self::Leader if !capabilities.leader => Some("it has no leader"),
-            Self::Nothing | Self::Leader => None,
+            Self::LeadershipTransfer if !capabilities.leadership_transfer => {
+                Some("it cannot hand over leadership")
+            }
+            Self::MembershipChange if !capabilities.membership_change => Some("its members are fixed"),
+            Self::Nothing | Self::Leader | Self::LeadershipTransfer | Self::MembershipChange => None,
         }
     }
 }

@@ -47,7 +47,7 @@ impl MultiPaxos {
         commit: Index,
         effects: &mut Effects<Message>,
     ) {
-        let agreed = !self.would_miss_its_leader();
+        let agreed = !self.would_miss_its_leader() && !self.is_lease_granted();
         let body = Body::PreElectAck { agreed, commit: self.commit, promised: self.acceptor.promised() };
         effects.send(from, After::Now, Message { ballot, body });
         self.hear_commit(from, commit, effects);
@@ -87,27 +87,29 @@ impl MultiPaxos {
         let agrees = |voter| asking.agreed.contains(&voter);
         let (quorums, membership) = (self.quorums, &self.membership);
         if quorums.holds(Phase::One, membership, agrees) && quorums.holds(Phase::Two, membership, agrees) {
-            self.begin_ballot(effects);
+            self.begin_ballot(Generation::ZERO, effects);
         }
     }
 
     /// Begins a ballot of its own. Its first promise is this member's own, and nothing leaves before that is durable: so
-    /// no ballot is ever begun twice, whatever a crash takes (phxpaxos #145).
-    fn begin_ballot(&mut self, effects: &mut Effects<Message>) {
-        let Some(ballot) = self.next_ballot() else { return };
+    /// no ballot is ever begun twice, whatever a crash takes (phxpaxos #145). `after` is the ballot whose proposer hands
+    /// over; zero if none does.
+    pub(super) fn begin_ballot(&mut self, after: Generation, effects: &mut Effects<Message>) {
+        let Some(ballot) = self.next_ballot().filter(|_| self.may_promise(self.node, after)) else { return };
         self.promise(ballot, effects);
         self.timers.draw_election();
         let (now, commit) = (self.timers.now, self.commit);
-        let leading = Leadership::new(self.node, ballot, &self.membership, (commit, self.log.last()), now);
+        let leading =
+            Leadership::new(self.node, (ballot, after), &self.membership, (commit, self.log.last()), now);
         self.state = State::Proposing(Box::new(leading));
         let members: Vec<NodeId> = self.membership.members().collect();
         for member in members {
             self.supply(member);
         }
-        let after = self.acceptor.unsynced().map_or(After::Now, After::Durable);
-        let body = Body::Prepare { from: commit.next() };
+        let durable = self.acceptor.unsynced().map_or(After::Now, After::Durable);
+        let body = Body::Prepare { from: commit.next(), after };
         for voter in self.other_voters() {
-            effects.send(voter, after, Message { ballot, body });
+            effects.send(voter, durable, Message { ballot, body });
         }
     }
 
@@ -157,6 +159,7 @@ impl MultiPaxos {
     pub(super) fn stop_proposing(&mut self, effects: &mut Effects<Message>) {
         if let State::Proposing(leading) = &mut self.state {
             leading.reads.refuse_all(effects);
+            self.successor = leading.transfer.take().and_then(|transfer| transfer.wish());
             self.timers.draw_election();
         }
     }

@@ -39,7 +39,7 @@ impl MultiPaxos {
         &mut self,
         from: NodeId,
         ballot: Generation,
-        slot: Index,
+        (slot, after): (Index, Generation),
         effects: &mut Effects<Message>,
     ) {
         if ballot.node != from {
@@ -47,6 +47,9 @@ impl MultiPaxos {
         }
         if !self.acceptor.obeys(ballot) {
             return self.nack(from, ballot, effects);
+        }
+        if ballot > self.acceptor.promised() && !self.may_promise(from, after) {
+            return; // it asks again with each heartbeat
         }
         if ballot > self.acceptor.promised() {
             self.promise(ballot, effects);
@@ -122,6 +125,10 @@ impl MultiPaxos {
         }
         self.timers.contact = self.timers.now;
         self.timers.draw_election();
+        if self.lease.is_some() {
+            self.grant_lease();
+        }
+        self.end_succession(effects);
         self.give_up_earlier(effects);
         true
     }

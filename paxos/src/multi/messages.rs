@@ -50,6 +50,9 @@ pub enum Body {
     Prepare {
         /// The first slot to report.
         from: Index,
+        /// The ballot whose proposer has handed over to the sender: a lease granted at that ballot is no obstacle.
+        /// [`Generation::ZERO`] if nobody has.
+        after: Generation,
     },
     /// Answers [`Prepare`](Self::Prepare): the ballot is promised, durably, for all slots. Reports a part of what was
     /// accepted: the entries beside it; or, if there are none, that nothing was accepted in a range of slots.
@@ -94,6 +97,8 @@ pub enum Body {
     },
     /// The chosen prefix has grown, and no entries are on their way to say so. Not answered.
     Commit(Tidings),
+    /// Asks this member to succeed the sender, whose ballot it obeys, at once.
+    TakeOver,
     /// Asks whoever knows for chosen entries.
     Ask {
         /// The first one wanted.
@@ -118,6 +123,7 @@ const HEARD: u8 = 9;
 const COMMIT: u8 = 10;
 const ASK: u8 = 11;
 const LEARN: u8 = 12;
+const TAKE_OVER: u8 = 13;
 
 impl consensus_api::Message for Message {
     fn lane(&self) -> Lane {
@@ -160,15 +166,20 @@ impl Body {
             Self::Commit(_) => COMMIT,
             Self::Ask { .. } => ASK,
             Self::Learn { .. } => LEARN,
+            Self::TakeOver => TAKE_OVER,
         }
     }
 
     fn encode_fields(&self, out: &mut BytesMut) {
         match *self {
-            Self::PreElect { commit: index }
-            | Self::Prepare { from: index }
-            | Self::Ask { from: index }
-            | Self::Learn { commit: index } => out.put_u64_le(index.0),
+            Self::TakeOver => {}
+            Self::PreElect { commit: index } | Self::Ask { from: index } | Self::Learn { commit: index } => {
+                out.put_u64_le(index.0);
+            }
+            Self::Prepare { from, after } => {
+                out.put_u64_le(from.0);
+                put_generation(out, after);
+            }
             Self::PreElectAck { agreed, commit, promised } => {
                 out.put_u8(u8::from(agreed));
                 out.put_u64_le(commit.0);
@@ -206,7 +217,7 @@ impl Body {
             PRE_ELECT_ACK => {
                 Self::PreElectAck { agreed: flag(from)?, commit: index(from)?, promised: generation(from)? }
             }
-            PREPARE => Self::Prepare { from: index(from)? },
+            PREPARE => Self::Prepare { from: index(from)?, after: generation(from)? },
             PROMISE => Self::Promise {
                 from: index(from)?,
                 upto: index(from)?,
@@ -227,6 +238,7 @@ impl Body {
             COMMIT => Self::Commit(tidings(from)?),
             ASK => Self::Ask { from: index(from)? },
             LEARN => Self::Learn { commit: index(from)? },
+            TAKE_OVER => Self::TakeOver,
             _ => return Err(MessageError("its kind is unknown")),
         })
     }

@@ -5,6 +5,7 @@ mod following;
 mod invariants;
 mod learner;
 mod messages;
+mod options;
 mod peer;
 mod proposer;
 mod reads;
@@ -14,8 +15,10 @@ mod snapshot;
 mod start;
 mod supply;
 mod timers;
+mod transfer;
 
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use consensus_api::mutation::mutated;
 use consensus_api::{
@@ -25,6 +28,7 @@ use consensus_api::{
 };
 
 pub use messages::{Body, Message, ReadRound, Tidings};
+pub use options::Options;
 
 use self::election::Asking;
 use self::following::Following;
@@ -32,6 +36,7 @@ use self::learner::Learner;
 use self::proposer::Leadership;
 use self::supply::Supply;
 use self::timers::Timers;
+use self::transfer::{Successor, Transfer};
 use crate::acceptor::Acceptor;
 use crate::log::Log;
 use crate::quorum::Quorums;
@@ -47,6 +52,8 @@ pub struct MultiPaxos {
     limits: FlowLimits,
     /// So many slots may be open: proposed, and not chosen.
     window: u64,
+    /// How long a lease holds, if there are leases.
+    lease: Option<Duration>,
 
     acceptor: Acceptor,
     log: Log,
@@ -62,31 +69,13 @@ pub struct MultiPaxos {
     watermark: Index,
 
     state: State,
+    /// Whom this member, leader before, has asked to succeed it, until someone is heard to lead.
+    successor: Option<Successor>,
     /// Entries that others have asked for, by member.
     supplies: Vec<Supply>,
     timers: Timers,
     /// Working space for quorum arithmetic.
     scratch: Vec<u64>,
-}
-
-/// Options of this engine alone.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Options {
-    /// How many voters must promise before a leader may propose. A majority by default. Together with
-    /// [`phase_2_quorum`](Self::phase_2_quorum) it must exceed the number of voters; the same on all members.
-    pub phase_1_quorum: Option<usize>,
-    /// How many voters must accept before a value is chosen, or answer before a read is. A majority by default.
-    pub phase_2_quorum: Option<usize>,
-    /// How many slots above the chosen prefix a leader works on at a time. 1,024 by default; at least 1. It bounds what
-    /// a new leader holds in memory while it takes up what its predecessors left.
-    pub window_entries_max: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { phase_1_quorum: None, phase_2_quorum: None, window_entries_max: 1024 }
-    }
 }
 
 /// What this member does besides accepting.
@@ -106,7 +95,7 @@ const WATERMARK_EVERY: u64 = 64;
 impl Engine for MultiPaxos {
     const NAME: EngineName = EngineName("multi-paxos");
     const CAPABILITIES: Capabilities =
-        Capabilities { leader: true, leadership_transfer: false, membership_change: false, holes: true };
+        Capabilities { leader: true, leadership_transfer: true, membership_change: false, holes: true };
     type Message = Message;
     type Options = Options;
 
@@ -119,10 +108,11 @@ impl Engine for MultiPaxos {
         match event {
             Event::Message { from, message, entries } => self.on_message(from, message, entries, effects),
             Event::Propose(entry) => self.on_propose(entry, effects),
-            Event::Read(id) | Event::LeaseRead(id) => self.on_read(id, effects),
+            Event::Read(id) => self.on_read(id, effects),
+            Event::LeaseRead(id) => self.on_lease_read(id, effects),
             Event::ChangeMembership { proposal, .. } => refuse(proposal, "a change of membership", effects),
-            Event::TransferLeadership { proposal, .. } => {
-                refuse(proposal, "a transfer of leadership", effects);
+            Event::TransferLeadership { proposal, to } => {
+                self.on_transfer_leadership(proposal, to, effects);
             }
             Event::Durable(seq) => {
                 self.log.made_durable(seq);
@@ -144,13 +134,16 @@ impl Engine for MultiPaxos {
         }
         self.propose_what_is_left(effects);
         self.advance_chosen(effects);
+        self.drive_transfer(effects);
         self.send_what_is_due(effects);
         self.write_watermark(effects);
     }
 
     fn deadline(&self) -> Time {
         match &self.state {
-            State::Proposing(leading) => leading.heartbeat.0,
+            State::Proposing(leading) => {
+                leading.transfer.as_ref().map_or(Time::MAX, Transfer::deadline).min(leading.heartbeat.0)
+            }
             _ if self.membership.is_voter(self.node) => self.timers.election,
             _ => Time::MAX,
         }
@@ -242,7 +235,7 @@ impl MultiPaxos {
                 self.on_pre_elect_ack(from, ballot, agreed, promised, effects);
                 self.hear_commit(from, commit, effects);
             }
-            Body::Prepare { from: slot } => self.on_prepare(from, ballot, slot, effects),
+            Body::Prepare { from: slot, after } => self.on_prepare(from, ballot, (slot, after), effects),
             Body::Promise { from: slot, upto, accepted, commit, last } => {
                 let part = recovery::Part { from: slot, upto, accepted, last };
                 self.on_promise(from, ballot, part, commit, entries);
@@ -278,6 +271,7 @@ impl MultiPaxos {
                 self.on_heard(from, ballot);
                 self.hear_commit(from, commit, effects);
             }
+            Body::TakeOver => self.on_take_over(from, ballot, effects),
             Body::Ask { from: slot } => self.on_ask(from, slot, effects),
             Body::Learn { commit } => self.on_learn(from, ballot, commit, entries, effects),
         }
@@ -287,8 +281,11 @@ impl MultiPaxos {
         if self.deadline() > self.timers.now {
             return;
         }
-        match self.state {
-            State::Proposing(_) => self.on_heartbeat_due(effects),
+        match &self.state {
+            State::Proposing(leading) if leading.heartbeat.0 <= self.timers.now => {
+                self.on_heartbeat_due(effects);
+            }
+            State::Proposing(_) => {} // a transfer is over, and looked at in the end of the step
             _ => self.on_election_due(effects),
         }
     }
@@ -303,6 +300,7 @@ impl MultiPaxos {
             self.acceptor.written(seq);
         }
         self.round_seen = self.round_seen.max(ballot.round);
+        self.timers.granted = self.timers.now;
     }
 
     /// Everything up to `index` is chosen, and in the log.
@@ -369,6 +367,6 @@ impl Hash for MultiPaxos {
         let Self { node, founders, membership, quorums, window, acceptor, log, .. } = self;
         (node, founders, membership, quorums, window, acceptor, log).hash(state);
         (self.commit, self.applied, &self.learner, self.round_seen).hash(state);
-        (self.given_up, self.watermark, &self.state, &self.supplies).hash(state);
+        (self.given_up, self.watermark, &self.state, self.successor, &self.supplies).hash(state);
     }
 }

@@ -126,12 +126,21 @@ impl Peer {
         self.stalled = false;
     }
 
+    /// Whether it holds all that this ballot has proposed below `next`, and can be reached.
+    pub(super) fn has_all(&self, next: Index) -> bool {
+        !self.paused && self.frames.is_empty() && self.next >= next
+    }
+
+    /// Up to here it is known to agree with this leader's log.
+    pub(super) fn matched(&self, commit: Index) -> Index {
+        self.commit.max(self.acked.reach(self.commit.min(commit)))
+    }
+
     /// This knowledge in the form everyone understands.
     pub(super) fn report(&self, commit: Index, compacted: Index) -> PeerProgress {
-        let matched = self.commit.max(self.acked.reach(self.commit.min(commit)));
         PeerProgress {
             peer: self.id,
-            matched,
+            matched: self.matched(commit),
             next: self.next,
             inflight_bytes: self.bytes,
             needs_snapshot: self.commit < compacted && self.acked.ranges().is_empty(),

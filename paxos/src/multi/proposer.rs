@@ -13,6 +13,7 @@ use super::peer::Peer;
 use super::reads::Reads;
 use super::recovery::Recovery;
 use super::slots::Slots;
+use super::transfer::Transfer;
 use super::{Body, Message, MultiPaxos, ReadRound, State, Tidings};
 use crate::dice::Moment;
 use crate::quorum::Phase as PaxosPhase;
@@ -35,6 +36,12 @@ pub(super) struct Leadership {
     pub(super) heartbeat: Moment,
     /// When last nothing was lacking that nobody knows.
     taught: Moment,
+    /// The ballot whose proposer handed over to this one; zero if none did.
+    pub(super) after: Generation,
+    /// The transfer of leadership under way.
+    pub(super) transfer: Option<Transfer>,
+    /// Someone was asked to succeed, and may do so at any time: there is no lease at this ballot any more.
+    pub(super) handed_over: bool,
 }
 
 /// How far a proposer has come.
@@ -52,7 +59,7 @@ pub(super) enum Phase {
 impl Leadership {
     pub(super) fn new(
         node: NodeId,
-        ballot: Generation,
+        (ballot, after): (Generation, Generation),
         membership: &Membership,
         (commit, last): (Index, Index),
         now: Time,
@@ -73,6 +80,9 @@ impl Leadership {
             reads: Reads::default(),
             heartbeat: Moment(now),
             taught: Moment(now),
+            after,
+            transfer: None,
+            handed_over: false,
         }
     }
 
@@ -124,7 +134,11 @@ impl MultiPaxos {
     /// Takes an entry into the next slot.
     pub(super) fn on_propose(&mut self, entry: Entry, effects: &mut Effects<Message>) {
         let (proposal, ballot) = (entry.proposal, self.acceptor.promised());
-        let serves = matches!(&self.state, State::Proposing(leading) if leading.barrier().is_some());
+        // Whoever hands over takes nothing more.
+        let serves = matches!(
+            &self.state,
+            State::Proposing(leading) if leading.barrier().is_some() && leading.transfer.is_none()
+        );
         let outcome = if !serves {
             Outcome::Refused(Refusal::NotLeader)
         } else if entry.kind == EntryKind::Membership {
@@ -290,6 +304,7 @@ impl MultiPaxos {
         let next = self.timers.now + self.timers.timing.heartbeat;
         if let State::Proposing(leading) = &mut self.state {
             leading.heartbeat = Moment(next);
+            leading.transfer.iter_mut().for_each(Transfer::ask_again);
             leading.peers.iter_mut().for_each(Peer::expect_answer);
             if let Phase::Recovering(recovery) = &mut leading.stage {
                 recovery.ask_again();
@@ -327,7 +342,11 @@ impl MultiPaxos {
         if !self.has_promises() {
             return;
         }
+        let (now, lease) = (self.timers.now, self.lease);
         let State::Proposing(leading) = &mut self.state else { return };
+        if let Some(lease) = lease {
+            leading.reads.begin_round(now, lease);
+        }
         leading.reads.asked = leading.reads.newest;
         let tidings = leading.tidings(self.commit);
         let message = Message { ballot: leading.ballot, body: Body::Heartbeat(tidings) };

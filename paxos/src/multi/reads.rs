@@ -5,13 +5,18 @@
 //! That ballot had promises of a phase-1 quorum before; and a phase-2 quorum that answers *after* the read began has a
 //! member in common with it, which would have refused. Values of lower ballots lie below the barrier, and reads wait for
 //! that.
+//!
+//! A lease spares the question. With each answer a member grants the leader a span of time in which it promises nobody
+//! else anything; so, until the answers of a phase-2 quorum have run out, no phase-1 quorum can promise a higher ballot.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use consensus_api::mutation::mutated;
-use consensus_api::{Effects, Index, ReadId, Refusal};
+use consensus_api::{Effects, Generation, Index, NodeId, ReadId, Refusal, Time};
 
 use super::{Message, MultiPaxos, ReadRound, State};
+use crate::dice::Moment;
 use crate::quorum::Phase;
 
 /// The reads a leader has yet to answer. Each gets a number, every message carries the newest, and answers echo it. One
@@ -25,6 +30,8 @@ pub(super) struct Reads {
     /// The highest number that a quorum has echoed.
     pub(super) confirmed: ReadRound,
     waiting: VecDeque<Waiting>,
+    /// When the rounds of heartbeats that may prove a lease began, oldest first.
+    begun: VecDeque<(ReadRound, Moment)>,
 }
 
 /// A read that waits.
@@ -39,6 +46,21 @@ impl Reads {
     fn push(&mut self, id: ReadId, index: Index) {
         self.newest.0 += 1;
         self.waiting.push_back(Waiting { id, round: self.newest, index });
+    }
+
+    /// Begins a round at this time, which an echo proves to be before the lease that its sender granted. Rounds older
+    /// than `lease` prove none any more.
+    pub(super) fn begin_round(&mut self, now: Time, lease: Duration) {
+        self.newest.0 += 1;
+        self.begun.push_back((self.newest, Moment(now)));
+        while self.begun.front().is_some_and(|(_, at)| now.since(at.0) >= lease) {
+            self.begun.pop_front();
+        }
+    }
+
+    /// When the newest round began that is not above `confirmed`.
+    fn began(&self, confirmed: ReadRound) -> Option<Time> {
+        self.begun.iter().rev().find(|(round, _)| *round <= confirmed).map(|(_, at)| at.0)
     }
 
     /// Whether a round of heartbeats has to be sent for the sake of reads.
@@ -68,6 +90,60 @@ impl MultiPaxos {
         } else {
             effects.reads.push((id, Err(Refusal::NotLeader)));
         }
+    }
+
+    /// Someone wants to read, and a lease will do.
+    pub(super) fn on_lease_read(&mut self, id: ReadId, effects: &mut Effects<Message>) {
+        if self.has_lease() {
+            effects.reads.push((id, Ok(self.commit)));
+        } else {
+            self.on_read(id, effects);
+        }
+    }
+
+    /// Whether nobody else can have promises yet, by the clocks: a quorum of acceptances has answered a round of
+    /// heartbeats that *began* so lately that what it granted holds yet. Measured from when the round began, and by the
+    /// time of this very step: a pause of this process only makes the lease older. Once this leader has asked anyone to
+    /// succeed it there is none at this ballot: the request may arrive at any time.
+    fn has_lease(&mut self) -> bool {
+        let (node, commit, quorums, now) = (self.node, self.commit, self.quorums, self.timers.now);
+        let Self { state: State::Proposing(leading), membership, scratch, lease: Some(lease), .. } = self
+        else {
+            return false;
+        };
+        let stands = leading.barrier().is_some_and(|barrier| barrier <= commit);
+        if !stands || leading.handed_over && !mutated("paxos/lease-after-handing-over") {
+            return false;
+        }
+        let newest = leading.reads.newest.0;
+        let round_of = |member| {
+            let echoed = leading.peer(member).map_or(0, |peer| peer.round.0);
+            if member == node { newest } else { echoed }
+        };
+        let confirmed = quorums.reached(Phase::Two, membership, scratch, round_of).unwrap_or_default();
+        leading.reads.began(ReadRound(confirmed)).is_some_and(|began| now.since(began) < *lease)
+    }
+
+    /// This member promises nobody else anything for a while: some leader's lease may rest on it. Counted from when the
+    /// leader is heard, which is after the round began that the leader counts from.
+    pub(super) fn grant_lease(&mut self) {
+        self.timers.granted = self.timers.now + self.timers.timing.election_timeout_min;
+    }
+
+    /// Whether this member has granted a lease that may still hold, in this life or in an earlier one.
+    pub(super) fn is_lease_granted(&self) -> bool {
+        self.timers.now < self.timers.granted.max(self.timers.wary) && !mutated("paxos/lease-not-granted")
+    }
+
+    /// Whether the leases that this member granted leave it free to promise `proposer` a ballot: none may hold, but for
+    /// one granted to that very member, or to the ballot whose proposer has handed over, and so renounced it. What was
+    /// granted in an earlier life may have been anyone's, even of a ballot that a crash made this member forget.
+    pub(super) fn may_promise(&self, proposer: NodeId, after: Generation) -> bool {
+        let promised = self.acceptor.promised();
+        let handed =
+            after > Generation::ZERO && (after == promised || mutated("paxos/any-hand-over-ends-a-lease"));
+        let is_free = promised.node == proposer || handed;
+        !self.is_lease_granted() || self.timers.now >= self.timers.wary && is_free
     }
 
     /// Answers the reads for which a quorum has confirmed the leadership.

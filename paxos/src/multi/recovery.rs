@@ -163,7 +163,7 @@ impl MultiPaxos {
     /// the very next slot.
     pub(super) fn pull_reports(&mut self, effects: &mut Effects<Message>) {
         let Self { state: State::Proposing(leading), acceptor, .. } = self else { return };
-        let (ballot, next) = (leading.ballot, leading.next);
+        let (ballot, after, next) = (leading.ballot, leading.after, leading.next);
         let Stage::Recovering(recovery) = &mut leading.stage else { return };
         if acceptor.unsynced().is_some() {
             return; // the first questions wait for the own promise
@@ -183,7 +183,11 @@ impl MultiPaxos {
             if report.voter == self.node {
                 own = Some(from);
             } else {
-                effects.send(report.voter, After::Now, Message { ballot, body: Body::Prepare { from } });
+                effects.send(
+                    report.voter,
+                    After::Now,
+                    Message { ballot, body: Body::Prepare { from, after } },
+                );
             }
         }
         if let Some(from) = own {
@@ -236,6 +240,7 @@ impl MultiPaxos {
                 }
             };
             self.propose(entry, effects);
+            self.end_succession(effects);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How an engine comes to be from what its storage holds.
 
+use consensus_api::mutation::mutated;
 use consensus_api::{Effects, Generation, Outline, Setup, StartError};
 
 use super::following::Following;
@@ -18,10 +19,7 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiP
     let Setup { node, founders, now, seed, timing, flow, options } = setup;
     timing.check()?;
     check_flow(flow)?;
-    if options.window_entries_max == 0 {
-        let problem = "must be greater than zero, or nothing is ever proposed";
-        return Err(StartError::Options { field: "window_entries_max", problem });
-    }
+    options.check()?;
     let quorums = Quorums { phase_1: options.phase_1_quorum, phase_2: options.phase_2_quorum };
     let acceptor = acceptor_of(node, outline)?;
     let log = Log::recover(outline.clone());
@@ -35,6 +33,7 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiP
         quorums,
         limits: flow,
         window: options.window_entries_max,
+        lease: options.lease(timing.election_timeout_min),
         acceptor,
         commit,
         applied: log.snapshot_index(),
@@ -43,6 +42,7 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiP
         given_up: Generation::ZERO,
         watermark: outline.watermark.min(commit),
         state: State::Following(Following::default()),
+        successor: None,
         supplies: Vec::new(),
         timers: Timers::new(timing, now, seed, node),
         scratch: Vec::with_capacity(founders.members().count()),
@@ -51,6 +51,9 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiP
     };
     if engine.is_alone() {
         engine.timers.election = now; // there is nobody to wait for
+    } else if engine.lease.is_some() && !mutated("paxos/lease-forgotten-in-a-crash") {
+        // Some leader's lease may rest on what this member answered before it stopped.
+        engine.timers.wary = now + timing.election_timeout_min;
     }
     Ok(engine)
 }

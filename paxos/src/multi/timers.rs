@@ -14,12 +14,25 @@ pub(super) struct Timers {
     pub(super) election: Time,
     /// When this member last heard the proposer it obeys.
     pub(super) contact: Time,
+    /// Before this nobody but the proposer it obeys is promised anything: this member has granted that one a lease. Ends
+    /// with the next promise: whoever gets one, or has a quorum of them elsewhere, found no lease in the way.
+    pub(super) granted: Time,
+    /// Before this nobody at all is: this member may have granted leases before it started.
+    pub(super) wary: Time,
     dice: Dice,
 }
 
 impl Timers {
     pub(super) fn new(timing: Timing, now: Time, seed: u64, node: NodeId) -> Self {
-        let mut timers = Self { timing, now, election: now, contact: now, dice: Dice::new(seed, node) };
+        let mut timers = Self {
+            timing,
+            now,
+            election: now,
+            contact: now,
+            granted: now,
+            wary: now,
+            dice: Dice::new(seed, node),
+        };
         timers.draw_election();
         timers
     }

@@ -475,6 +475,19 @@ impl<E: Engine> Cluster<E> {
         self.step(id, Event::Read(ReadId(read)));
     }
 
+    /// Asks a member to hand over, as an operator would.
+    pub(crate) fn transfer(&mut self, id: u64, to: Option<u64>) -> ProposalId {
+        let proposal = self.entry(id).proposal;
+        self.step(id, Event::TransferLeadership { proposal, to: to.map(NodeId) });
+        proposal
+    }
+
+    /// What a member has said of a request, in order.
+    pub(crate) fn outcomes(&self, id: u64, proposal: ProposalId) -> Vec<Outcome> {
+        let said = self.member(id).proposals.iter().filter(|(of, _)| *of == proposal);
+        said.map(|(_, outcome)| *outcome).collect()
+    }
+
     /// What became of a read at this member.
     pub(crate) fn answer(&self, id: u64, read: u64) -> Option<Result<u64, Refusal>> {
         let found = self.member(id).reads.iter().find(|(answered, _)| answered.0 == read);

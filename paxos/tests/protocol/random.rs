@@ -71,6 +71,9 @@ struct Schedule<E: Subject> {
     forgotten: BTreeSet<ProposalId>,
     answered: u64,
     restored: usize,
+    /// Transfers of leadership that were asked for.
+    transfers: BTreeSet<ProposalId>,
+    handed_over: u64,
 }
 
 impl<E: Subject> Schedule<E> {
@@ -101,6 +104,8 @@ impl<E: Subject> Schedule<E> {
             forgotten: BTreeSet::new(),
             answered: 0,
             restored: 0,
+            transfers: BTreeSet::new(),
+            handed_over: 0,
         }
     }
 
@@ -134,7 +139,12 @@ impl<E: Subject> Schedule<E> {
                 self.cluster.snapshot(id, kept);
             }
             970..985 => self.carry_snapshots(id),
-            985..995 => self.change_readers(id),
+            985..992 => self.change_readers(id),
+            992..995 if E::CAPABILITIES.leadership_transfer && self.cluster.is_up(id) => {
+                let to = self.any_member();
+                let transfer = self.cluster.transfer(id, Some(to).filter(|_| !self.seed.is_multiple_of(4)));
+                self.transfers.insert(transfer);
+            }
             _ => {
                 let peer = NodeId(self.any_member());
                 let event = if self.roll(2) == 0 { Event::Unreachable(peer) } else { Event::Connected(peer) };
@@ -270,6 +280,11 @@ impl<E: Subject> Schedule<E> {
             assert_eq!(member.fatal, None, "seed {seed}: node {id}");
             for (proposal, outcome) in member.proposals.drain(..) {
                 match outcome {
+                    _ if self.transfers.contains(&proposal) => {
+                        let ends = !matches!(outcome, Outcome::Accepted(_));
+                        self.handed_over += u64::from(outcome == Outcome::Completed);
+                        assert!(!ends || self.transfers.remove(&proposal), "seed {seed}: it ends once");
+                    }
                     Outcome::Accepted(ballot) => drop(self.accepted.insert(proposal, ballot)),
                     _ => drop(self.refused.insert(proposal)),
                 }
@@ -364,7 +379,7 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 fn keep_every_law<E: Subject>() {
-    let (mut laws, mut rounds, mut chosen, mut answered, mut restored) = (0, 0, 0, 0, 0);
+    let (mut laws, mut rounds, mut chosen, mut answered, mut restored, mut handed_over) = (0, 0, 0, 0, 0, 0);
     for seed in seeds() {
         let mut schedule = Schedule::<E>::new(seed);
         for _ in 0..MOVES {
@@ -377,14 +392,16 @@ fn keep_every_law<E: Subject>() {
         answered += schedule.answered;
         rounds += schedule.cluster.engine(1).rounds();
         restored += schedule.restored;
+        handed_over += schedule.handed_over;
     }
     println!(
         "engine {}, seeds {:?}: {laws} laws held over {rounds} rounds, {chosen} slots chosen, {answered} reads \
-         answered, {restored} members restored from snapshots",
+         answered, {restored} members restored from snapshots, leadership handed over {handed_over} times",
         E::NAME,
         seeds()
     );
     assert!(rounds > 0 && chosen > 0 && answered > 0 && restored > 0, "nothing was put to the test");
+    assert!(handed_over > 0 || !E::CAPABILITIES.leadership_transfer, "nobody handed over");
 }
 
 #[test]

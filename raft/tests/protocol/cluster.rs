@@ -335,13 +335,16 @@ impl Cluster {
 
     /// As [`settle`](Self::settle), with everything from and to these members lost.
     pub(crate) fn settle_without(&mut self, lost: &[u64]) {
+        self.settle_where(|from, to| !lost.contains(&from) && !lost.contains(&to));
+    }
+
+    /// As [`settle`](Self::settle), on the links that carry.
+    pub(crate) fn settle_where(&mut self, carries: impl Fn(u64, u64) -> bool) {
         loop {
             let packets = std::mem::take(&mut self.packets);
             let idle = packets.is_empty();
-            for packet in packets {
-                if !lost.contains(&packet.from) && !lost.contains(&packet.to) {
-                    self.deliver(&packet);
-                }
+            for packet in packets.into_iter().filter(|packet| carries(packet.from, packet.to)) {
+                self.deliver(&packet);
             }
             let wrote = self.complete_all_writes();
             if idle && !wrote && self.packets.is_empty() {
@@ -374,11 +377,16 @@ impl Cluster {
 
     /// Lets this much time pass in which everything works, save for what concerns these members.
     pub(crate) fn run_without(&mut self, time: Duration, lost: &[u64]) {
+        self.run_where(time, |from, to| !lost.contains(&from) && !lost.contains(&to));
+    }
+
+    /// Lets this much time pass on the links that carry.
+    pub(crate) fn run_where(&mut self, time: Duration, carries: impl Fn(u64, u64) -> bool) {
         let step = Duration::from_millis(20);
         let mut passed = Duration::ZERO;
         while passed < time {
             self.pass(step);
-            self.settle_without(lost);
+            self.settle_where(&carries);
             passed += step;
         }
     }

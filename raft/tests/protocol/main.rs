@@ -12,6 +12,7 @@ mod logs;
 mod membership;
 mod messages;
 mod packets;
+mod partitions;
 mod persistence;
 mod random;
 mod reads;

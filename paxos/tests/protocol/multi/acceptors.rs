@@ -6,7 +6,7 @@ use quorate_paxos::{Body, ReadRound, Tidings};
 use crate::multi::{Cluster, ballot, is_accepted, is_nack, is_prepare, is_promise, timing};
 
 const TIDINGS: Tidings = Tidings { commit: Index::ZERO, barrier: Index::ZERO, round: ReadRound(0) };
-const PREPARE: Body = Body::Prepare { from: Index(1) };
+const PREPARE: Body = Body::Prepare { from: Index(1), after: Generation::ZERO };
 
 fn nacks(cluster: &mut Cluster) -> Vec<Generation> {
     let promised = |body| if let Body::Nack { promised } = body { promised } else { Generation::ZERO };

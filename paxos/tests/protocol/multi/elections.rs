@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use consensus_api::{Engine, FlowLimits, Membership, NodeId, Role, Setup, StartError, Time};
+use consensus_api::{
+    Engine, FlowLimits, Generation, Index, Membership, NodeId, Role, Setup, StartError, Time,
+};
 use quorate_paxos::{Body, MultiPaxos, Options};
 
 use crate::multi::{Cluster, ballot, is_prepare, timing};
@@ -52,7 +54,7 @@ fn duelling_candidates_come_to_an_end() {
 fn a_leader_that_meets_a_higher_ballot_steps_down_and_begins_anew() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
-    cluster.inject(3, 2, ballot(9, 3), Body::Prepare { from: consensus_api::Index(1) }, &[]);
+    cluster.inject(3, 2, ballot(9, 3), Body::Prepare { from: Index(1), after: Generation::ZERO }, &[]);
     cluster.propose(1);
     cluster.settle();
     assert_eq!(cluster.role(1), Role::Follower);

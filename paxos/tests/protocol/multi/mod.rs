@@ -4,11 +4,13 @@
 mod acceptors;
 mod elections;
 mod learning;
+mod leases;
 mod partitions;
 mod phase_one;
 mod phase_two;
 mod reads;
 mod snapshots;
+mod transfers;
 
 use consensus_api::{Entry, Generation, NodeId, Role};
 use quorate_paxos::{Body, Message, MultiPaxos};
