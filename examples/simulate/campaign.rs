@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use quorate::Engine;
 use testkit::simulator::{Report, Violation, absent};
 
-use crate::{Arguments, failure};
+use crate::{Arguments, failure, options};
 
 /// What all seeds together did.
 #[derive(Default)]
@@ -77,10 +77,10 @@ fn one<E: Engine>(arguments: &Arguments, seed: u64) -> Result<Report, Violation>
     if arguments.tell {
         run = run.telling();
     }
-    let report = run.go::<E>().map_err(|failed| failed.0)?;
+    let report = run.go_with::<E>(options::of::<E>(&plan)).map_err(|failed| failed.0)?;
     run.told.iter().for_each(|line| println!("{line}"));
     if arguments.twice {
-        let again = arguments.run(&plan).go::<E>().map_err(|failed| failed.0)?;
+        let again = arguments.run(&plan).go_with::<E>(options::of::<E>(&plan)).map_err(|failed| failed.0)?;
         if (again.trace, again.steps) != (report.trace, report.steps) {
             let what = format!("{:x} and {:x}", report.trace, again.trace);
             return Err(Violation { property: "the same seed gives the same run", what });

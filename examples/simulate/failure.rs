@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use quorate::Engine;
 use testkit::simulator::{Plan, Violation, shrink};
 
-use crate::Arguments;
+use crate::{Arguments, options};
 
 /// How many runs it may take to find a simpler schedule.
 const RUNS_MAX: u64 = 300;
@@ -16,7 +16,8 @@ pub(crate) fn tell<E: Engine>(arguments: &Arguments, seed: u64, violation: Viola
     println!("seed {seed} on {} violates: {}: {}", E::NAME, violation.property, violation.what);
     let plan = arguments.plan(seed);
     println!("  again:   {}", command::<E>(arguments, &plan, &[]));
-    let fails = |plan: Plan| arguments.run(&plan).go::<E>().err().map(|failed| failed.0);
+    let fails =
+        |plan: Plan| arguments.run(&plan).go_with::<E>(options::of::<E>(&plan)).err().map(|failed| failed.0);
     let shrunk = shrink(plan, violation, RUNS_MAX, fails);
     println!("  simpler: {}", command::<E>(arguments, &shrunk.plan, &shrunk.without));
     let (faults, runs) = (shrunk.plan.faults(), shrunk.runs);
@@ -27,7 +28,7 @@ pub(crate) fn tell<E: Engine>(arguments: &Arguments, seed: u64, violation: Viola
     );
     println!("  what happened there, towards its end:");
     let mut run = arguments.run(&shrunk.plan).telling();
-    drop(run.go::<E>());
+    drop(run.go_with::<E>(options::of::<E>(&shrunk.plan)));
     let from = run.told.len().saturating_sub(LINES_MAX);
     run.told[from..].iter().for_each(|line| println!("    {line}"));
     println!("    violated: {}: {}", shrunk.violation.property, shrunk.violation.what);

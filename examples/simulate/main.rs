@@ -8,6 +8,8 @@ mod campaign;
 mod failure;
 #[path = "../../tests/simulation/files.rs"]
 mod files;
+#[path = "../../tests/simulation/options.rs"]
+mod options;
 
 use std::process::ExitCode;
 

@@ -17,8 +17,8 @@ pub struct Options {
     pub priority: u8,
     /// Answers lease reads out of a lease, without asking anyone, if the clocks of any two members drift apart by at most
     /// so many parts in a million. `None` by default: then they are linearizable reads. All members must be given the
-    /// same; 1000 is more than ordinary clocks need. A clock that stands still breaks the promise; a process that stands
-    /// still does not.
+    /// same, and the same election timeouts, for a lease rests on how long the others wait; 1000 is more than ordinary
+    /// clocks need. A clock that stands still breaks the promise; a process that stands still does not.
     pub lease_drift_ppm_max: Option<u32>,
 }
 

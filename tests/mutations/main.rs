@@ -7,6 +7,8 @@
 //! ```
 
 mod catalogue;
+#[path = "../simulation/options.rs"]
+mod options;
 mod simulated;
 mod table;
 mod tested;

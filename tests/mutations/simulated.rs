@@ -2,9 +2,10 @@
 
 use consensus_api::mutation::mutate;
 use quorate::{Engine, MultiPaxos, Raft};
-use testkit::simulator::{Plan, run};
+use testkit::simulator::{Plan, Run};
 
 use crate::catalogue::Mutation;
+use crate::options;
 
 /// Events before faults stop, in each seed.
 const STEPS: u64 = 3000;
@@ -42,7 +43,8 @@ pub(crate) fn hunt(mutation: Mutation, least: u64, most: u64) -> Hunt {
 /// The property that this seed shows to be violated, if it does.
 fn shows<E: Engine>(mutation: Mutation, seed: u64) -> Option<(&'static str, String)> {
     mutate(Some(mutation.name));
-    let ran = run::<E>(Plan { seed, steps: STEPS, nodes: None, faults: None });
+    let plan = Plan { seed, steps: STEPS, nodes: None, faults: None };
+    let ran = Run::of(plan).go_with::<E>(options::of::<E>(&plan));
     mutate(None);
     let (violation, _) = *ran.err()?;
     let said =

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Checked, violated};
 use crate::linearizability::{Call, check};
-use crate::simulator::{History, Operation, OperationResult as Outcome};
+use crate::simulator::{History, Operation, OperationKind as Kind, OperationResult as Outcome};
 
 pub(super) const NAME: &str = "linearizability";
 
@@ -19,7 +19,7 @@ pub(super) fn ended(history: &History) -> Checked {
 fn place(operation: &Operation) -> Option<u64> {
     match operation.result {
         Outcome::Wrote((_, _, before)) => Some(2 * before + 1),
-        Outcome::Read { seen, .. } => Some(2 * seen),
+        Outcome::Read { seen, .. } if operation.kind.is_linearizable_read() => Some(2 * seen),
         _ => None,
     }
 }
@@ -56,8 +56,10 @@ fn by_sight(history: &History) -> Checked {
         let call = match operation.result {
             Outcome::Wrote(_) => Call::write(from, upto, op),
             // It may have happened at any time since, or never.
-            Outcome::Unknown | Outcome::Open if operation.write => Call::write(from, None, op),
-            Outcome::Read { value, .. } => Call::read(from, upto.unwrap_or(u64::MAX), value),
+            Outcome::Unknown | Outcome::Open if operation.kind == Kind::Write => Call::write(from, None, op),
+            Outcome::Read { value, .. } if operation.kind.is_linearizable_read() => {
+                Call::read(from, upto.unwrap_or(u64::MAX), value)
+            }
             _ => continue,
         };
         keys.entry(operation.key).or_default().push(call);

@@ -11,15 +11,20 @@ mod digests;
 mod durability;
 mod invariants;
 mod leaders;
+mod levels;
 mod linearizability;
 mod matching;
+mod memberships;
 mod monotony;
 mod order;
+mod sessions;
 mod speech;
 
-use consensus_api::{Engine, Entry, Index, Membership, NodeId, Standing};
+use bytes::Bytes;
+use consensus_api::{Engine, Entry, Error, Index, Membership, SnapshotMark, Standing};
+use node::SessionAnswer;
 
-use crate::simulator::{History, Member, Violation};
+use crate::simulator::{Errands, History, Member, Numbered, NumberedRequest, Violation};
 
 /// What must be the same of a committed entry on every node.
 pub(crate) type Essence = (u32, u64);
@@ -27,7 +32,7 @@ pub(crate) type Essence = (u32, u64);
 type Checked = Result<(), Violation>;
 
 /// The names of all checkers.
-pub const CHECKERS: [&str; 14] = [
+pub const CHECKERS: [&str; 17] = [
     agreement::NAME,
     answers::NAME,
     bounds::NAME,
@@ -37,10 +42,13 @@ pub const CHECKERS: [&str; 14] = [
     durability::NAME,
     invariants::NAME,
     leaders::NAME,
+    levels::NAME,
     linearizability::NAME,
     matching::NAME,
+    memberships::NAME,
     monotony::NAME,
     order::NAME,
+    sessions::NAME,
     speech::NAME,
 ];
 
@@ -70,14 +78,16 @@ pub(crate) struct Checkers<E> {
     invariants: invariants::Invariants<E>,
     leaders: leaders::Leaders,
     matching: matching::Matching,
+    memberships: memberships::Memberships,
     monotony: monotony::Monotony,
 }
 
 impl<E: Engine> Checkers<E> {
-    pub(crate) fn new(founders: Membership, watch: Watch) -> Self {
-        let count = founders.voters().len();
+    /// For so many nodes, of which these are members from the beginning.
+    pub(crate) fn new(founders: Membership, count: usize, watch: Watch) -> Self {
         Self {
             watch,
+            memberships: memberships::Memberships::new(founders.clone()),
             founders,
             agreement: agreement::Agreement::default(),
             chosen: chosen::Chosen::default(),
@@ -120,7 +130,7 @@ impl<E: Engine> Checkers<E> {
             self.completeness.stepped(members[at].id, now)?;
         }
         if self.watch.has(speech::NAME) {
-            *checks += speech::stepped(&self.founders, members, at, began_to_lead)?;
+            *checks += speech::stepped(&self.memberships, members, at, began_to_lead)?;
         }
         Ok(())
     }
@@ -146,33 +156,82 @@ impl<E: Engine> Checkers<E> {
     }
 
     /// A node has applied an entry, and has this state now.
-    pub(crate) fn applied(&mut self, node: NodeId, entry: &Entry, essence: Essence, digest: u64) -> Checked {
+    pub(crate) fn applied(
+        &mut self,
+        member: &Member<E>,
+        entry: &Entry,
+        essence: Essence,
+        digest: u64,
+    ) -> Checked {
+        if self.watch.has(durability::NAME) {
+            durability::applied(member, entry.index, essence)?;
+        }
         self.completeness.applied(entry);
+        let stepwise = self.memberships.applied(entry);
+        if self.watch.has(memberships::NAME) {
+            stepwise?;
+        }
         if self.watch.has(agreement::NAME) {
-            self.agreement.applied(node, entry.index, essence)?;
+            self.agreement.applied(member.id, entry.index, essence)?;
         }
         if self.watch.has(digests::NAME) { self.digests.state(entry.index, digest) } else { Ok(()) }
     }
 
     /// A node has restored a snapshot.
-    pub(crate) fn restored(&mut self, index: Index, digest: u64) -> Checked {
-        if self.watch.has(digests::NAME) { self.digests.state(index, digest) } else { Ok(()) }
+    pub(crate) fn restored(&mut self, mark: &SnapshotMark, digest: u64) -> Checked {
+        if self.watch.has(memberships::NAME) {
+            self.memberships.restored(mark)?;
+        }
+        if self.watch.has(digests::NAME) { self.digests.state(mark.index, digest) } else { Ok(()) }
     }
 
     /// A write is about to be acknowledged.
     pub(crate) fn acknowledged(&self, members: &[Member<E>], index: Index, essence: Essence) -> Checked {
         if self.watch.has(durability::NAME) {
-            return durability::acknowledged(&self.founders, members, index, essence);
+            return durability::acknowledged(&self.memberships, members, index, essence);
         }
         Ok(())
     }
 
+    /// A numbered command was answered once more.
+    pub(crate) fn repeated(&self, ticket: u64, before: &Bytes, answer: &Bytes) -> Checked {
+        if self.watch.has(sessions::NAME) { sessions::repeated(ticket, before, answer) } else { Ok(()) }
+    }
+
+    /// A request in a session got a reply that is no answer.
+    pub(crate) fn unanswered(
+        &self,
+        ticket: u64,
+        request: &NumberedRequest,
+        reply: &Result<SessionAnswer, Error>,
+    ) -> Checked {
+        if self.watch.has(sessions::NAME) { sessions::unanswered(ticket, request, reply) } else { Ok(()) }
+    }
+
     /// The run is over, and all nodes agree.
-    pub(crate) fn ended(&self, history: &History, members: &[Member<E>], checks: &mut u64) -> Checked {
-        let Some(ledger) = members.iter().find_map(Member::ledger) else {
+    pub(crate) fn ended(
+        &self,
+        (history, numbered, errands): (&History, &Numbered, &Errands),
+        members: &[Member<E>],
+        checks: &mut u64,
+    ) -> Checked {
+        // Whoever was removed has not heard the end.
+        let reached = |member: &&Member<E>| member.running.as_ref().map(|running| running.applier.applied());
+        let Some(ledger) = members.iter().max_by_key(reached).and_then(Member::ledger) else {
             return violated("nodes run in the end", "none does".to_owned());
         };
         *checks += 3 * history.operations().count() as u64;
+        if self.watch.has(sessions::NAME) {
+            *checks += numbered.requests().count() as u64;
+            sessions::ended(numbered, ledger)?;
+        }
+        if self.watch.has(memberships::NAME) {
+            *checks += errands.iter().count() as u64;
+            self.memberships.ended(errands)?;
+        }
+        if self.watch.has(levels::NAME) {
+            levels::ended(history, ledger)?;
+        }
         if self.watch.has(answers::NAME) {
             answers::ended(history, ledger)?;
         }

@@ -2,15 +2,16 @@
 //! for granted: a leader's round is remembered by a quorum of disks, and what a leader counts as held by a peer is on that
 //! peer's disk.
 
-use consensus_api::{Engine, Membership, PeerProgress, Role};
+use consensus_api::{Engine, PeerProgress, Role};
 
+use super::memberships::Memberships;
 use super::{Checked, violated};
 use crate::simulator::{Member, Violation};
 
 pub(super) const NAME: &str = "speech";
 
 pub(super) fn stepped<E: Engine>(
-    founders: &Membership,
+    memberships: &Memberships,
     members: &[Member<E>],
     at: usize,
     began_to_lead: bool,
@@ -21,7 +22,7 @@ pub(super) fn stepped<E: Engine>(
         return Ok(0);
     }
     if began_to_lead {
-        votes_are_durable(founders, members, at)?;
+        votes_are_durable(memberships, members, at)?;
     }
     // Where a log may have holes, a peer may be known to have learnt what its own disk never held.
     let mut progress = Vec::new();
@@ -35,13 +36,13 @@ pub(super) fn stepped<E: Engine>(
 }
 
 /// If all lost their power now, a quorum would still know of this leader's round: nobody could win it again.
-fn votes_are_durable<E: Engine>(founders: &Membership, members: &[Member<E>], at: usize) -> Checked {
+fn votes_are_durable<E: Engine>(memberships: &Memberships, members: &[Member<E>], at: usize) -> Checked {
     let round = members[at].engine().map_or(0, |engine| engine.standing().generation.round);
     let remembers = |member: &Member<E>| {
         member.remembered().is_some_and(|engine| engine.standing().generation.round >= round)
     };
     let remembering: Vec<_> = members.iter().filter(|it| remembers(it)).map(|it| it.id).collect();
-    if founders.quorum_holds(|node| remembering.contains(&node)) {
+    if memberships.quorum_holds(members, |node| remembering.contains(&node)) {
         return Ok(());
     }
     let what =

@@ -1,15 +1,17 @@
 //! Those who ask: single requests and pipelines, to any node; some are asked again when they fail, some are given up.
-//! Whoever adds an operation (a change of membership, a session's request) adds it here and to `History`.
+//! Whoever adds an operation adds it here and to `History`; clients with sessions are in `sessions`.
 
 use std::time::Duration;
 
 use bytes::BytesMut;
-use consensus_api::{Engine, Error, Payload};
+use consensus_api::{Engine, Error, Index, Payload};
+use node::ReadLevel;
 
-use super::history::Result as Outcome;
+use super::history::{History, Kind, Result as Outcome};
 use super::member::OpId;
 use super::run::Checked;
 use super::{Happening, Simulation, Violation};
+use crate::Random;
 
 /// How many requests a pipeline hands over at once.
 const PIPELINE: u64 = 6;
@@ -42,14 +44,19 @@ impl<E: Engine> Simulation<E> {
         };
         let mut given_up = None;
         for _ in 0..count {
-            let op: OpId = self.history.begin(asked, now, write);
-            if write {
+            let kind = if write {
+                Kind::Write
+            } else {
+                draw_level(&mut self.chances.level, self.faults.read_level_one_in, &self.history)
+            };
+            let op: OpId = self.history.begin(asked, now, kind);
+            if let Kind::Read { level, .. } = kind {
+                running.replica.read_at(local, level, op);
+            } else {
                 let mut command = BytesMut::new();
                 let encoded = (op, vec![7_u8; padding]).encode(&mut command);
                 encoded.map_err(|error| Violation { property: "commands encode", what: error.0 })?;
                 running.replica.propose(local, command.freeze(), op);
-            } else {
-                running.replica.read(local, op);
             }
             given_up = gives_up.map(|wait| (op, wait));
         }
@@ -78,6 +85,23 @@ impl<E: Engine> Simulation<E> {
         if !self.is_calm() && self.chances.client.one_in(3) {
             self.count("requests asked again");
             self.at(now + Duration::from_millis(5), Happening::Again { write });
+        }
+    }
+}
+
+/// What a reader asks for: usually that its read is linearizable.
+fn draw_level(chance: &mut Random, one_in: u64, history: &History) -> Kind {
+    if !chance.one_in(one_in) {
+        return Kind::READ;
+    }
+    match (chance.below(3), history.last_answered()) {
+        (0, _) => Kind::Read { level: ReadLevel::Lease, floor: 0 },
+        (1, Some((index, _, before))) => {
+            Kind::Read { level: ReadLevel::AtLeast(Index(index)), floor: before + 1 }
+        }
+        _ => {
+            let max_lag = Duration::from_millis(chance.between(10, 3_000));
+            Kind::Read { level: ReadLevel::Stale { max_lag }, floor: 0 }
         }
     }
 }

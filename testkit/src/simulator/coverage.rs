@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use consensus_api::Capabilities;
 
 /// Happens on every engine and every disk.
-const ALWAYS: [&str; 19] = [
+const ALWAYS: [&str; 29] = [
     "writes answered",
     "reads answered",
     "outcomes unknown",
@@ -25,10 +25,35 @@ const ALWAYS: [&str; 19] = [
     "pauses",
     "connections broken",
     "frames of nonsense",
+    "sessions opened",
+    "sessions expired",
+    "commands in sessions answered",
+    "commands in sessions answered again",
+    "lease reads confirmed by a quorum",
+    "reads of one's own writes",
+    "stale reads at once",
+    "stale reads that asked",
+    "strangers' frames",
+    "nodes of other clusters refused",
 ];
 
 /// Happens where one leads.
 const WITH_LEADERS: [&str; 2] = ["elections", "leaders deposed"];
+
+/// Happens where members change.
+const WITH_CHANGES: [&str; 8] = [
+    "learners added",
+    "voters promoted",
+    "members removed",
+    "leaders removed",
+    "memberships replaced",
+    "addresses changed",
+    "errands refused",
+    "errands of unknown outcome",
+];
+
+/// Happens where leadership can be handed over.
+const WITH_TRANSFERS: [&str; 1] = ["leadership handed over"];
 
 /// Happens where disks are more than a model.
 const ON_MEDIA: [&str; 4] = ["disk errors", "full disks", "disks damaged", "damaged disks refused"];
@@ -40,6 +65,9 @@ pub fn absent(
     on_media: bool,
 ) -> Vec<&'static str> {
     let led = WITH_LEADERS.iter().filter(|_| engine.leader);
-    let expected = ALWAYS.iter().chain(led).chain(ON_MEDIA.iter().filter(|_| on_media));
+    let changed = WITH_CHANGES.iter().filter(|_| engine.membership_change);
+    let handed = WITH_TRANSFERS.iter().filter(|_| engine.leadership_transfer);
+    let expected =
+        ALWAYS.iter().chain(led).chain(changed).chain(handed).chain(ON_MEDIA.iter().filter(|_| on_media));
     expected.filter(|mark| counts.get(*mark).is_none_or(|count| *count == 0)).copied().collect()
 }

@@ -1,5 +1,7 @@
 //! [`Faults`]: what may go wrong in one run, drawn from its seed, so that some runs are gentle and others hell.
 
+use consensus_api::Capabilities;
+
 use crate::Random;
 
 /// What may go wrong. Odds are "one in so many", times between events are means; 0 means never.
@@ -47,6 +49,15 @@ pub struct Faults {
     pub disk_damage_every_ms: u64,
     /// Snapshots are taken every so many entries; 0 for never.
     pub snapshot_every_entries: u64,
+    /// So many clients number their commands in sessions, and ask for each again and again.
+    pub session_clients: u64,
+    /// One in so many reads asks for another level than the strictest.
+    pub read_level_one_in: u64,
+    /// The time between changes of membership that operators ask for, in milliseconds. Needs an engine that can do them;
+    /// then no disk is damaged, lest the members that are left have too few good ones.
+    pub change_every_ms: u64,
+    /// The time between transfers of leadership that operators ask for, in milliseconds. Needs an engine that can do them.
+    pub transfer_every_ms: u64,
     /// Fault events that do not happen, by their number, as bits: by this a failing run is made simpler.
     pub skip: u64,
 }
@@ -75,10 +86,12 @@ pub struct NetworkFaults {
     pub break_every_ms: u64,
     /// The time between frames that make no sense, in milliseconds.
     pub nonsense_every_ms: u64,
+    /// The time between visits of strangers, in milliseconds: nodes that nobody knows, and nodes of other clusters.
+    pub stranger_every_ms: u64,
 }
 
 /// The kinds of fault, by the names under which they can be switched off.
-pub const KINDS: [&str; 20] = [
+pub const KINDS: [&str; 25] = [
     "delays",
     "spikes",
     "loss",
@@ -99,6 +112,11 @@ pub const KINDS: [&str; 20] = [
     "drift",
     "disk-errors",
     "disk-damage",
+    "sessions",
+    "read-levels",
+    "changes",
+    "transfers",
+    "strangers",
 ];
 
 impl Faults {
@@ -142,6 +160,11 @@ impl Faults {
         faults.wall_jump_max_ms = 20_000;
         faults.disk_error_every_ms = sometimes(500, 10_000);
         faults.disk_damage_every_ms = sometimes(2_000, 30_000);
+        faults.session_clients = sometimes(1, 3);
+        faults.read_level_one_in = sometimes(1, 4);
+        faults.change_every_ms = sometimes(200, 5_000);
+        faults.transfer_every_ms = sometimes(500, 10_000);
+        faults.network.stranger_every_ms = sometimes(200, 5_000);
         faults
     }
 
@@ -159,6 +182,7 @@ impl Faults {
                 queue_frames_max: 0,
                 break_every_ms: 0,
                 nonsense_every_ms: 0,
+                stranger_every_ms: 0,
             },
             write_min_us: 50,
             write_max_us: 500,
@@ -180,8 +204,27 @@ impl Faults {
             disk_error_every_ms: 0,
             disk_damage_every_ms: 0,
             snapshot_every_entries: 0,
+            session_clients: 0,
+            read_level_one_in: 0,
+            change_every_ms: 0,
+            transfer_every_ms: 0,
             skip: 0,
         }
+    }
+
+    /// As far as an engine of these capabilities can go through them.
+    #[must_use]
+    pub(crate) fn for_engine(mut self, engine: Capabilities) -> Self {
+        if !engine.membership_change {
+            self.change_every_ms = 0;
+        }
+        if !engine.leadership_transfer {
+            self.transfer_every_ms = 0;
+        }
+        if self.change_every_ms > 0 {
+            self.disk_damage_every_ms = 0;
+        }
+        self
     }
 
     /// These faults without one kind of [`KINDS`].
@@ -209,6 +252,11 @@ impl Faults {
             "drift" => self.drift_max_permille = 0,
             "disk-errors" => self.disk_error_every_ms = 0,
             "disk-damage" => self.disk_damage_every_ms = 0,
+            "sessions" => self.session_clients = 0,
+            "read-levels" => self.read_level_one_in = 0,
+            "changes" => self.change_every_ms = 0,
+            "transfers" => self.transfer_every_ms = 0,
+            "strangers" => network.stranger_every_ms = 0,
             _ => {}
         }
         self

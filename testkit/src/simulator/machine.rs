@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use consensus_api::{Applied, StateMachine, snapshot_with_serde};
 use serde::{Deserialize, Serialize};
 
+use super::sessions::IN_SESSION;
+
 /// Every command ever applied, with its position; and a running digest of all of it.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ledger {
@@ -13,7 +15,7 @@ pub struct Ledger {
     pub applied: BTreeMap<u64, (u64, u32)>,
     /// Commands applied more than once.
     pub doubled: Vec<u64>,
-    /// The last command applied to each of the [`KEYS`].
+    /// The last command applied to each of the [`KEYS`], those in sessions aside.
     pub latest: BTreeMap<u64, u64>,
     /// A digest of everything applied, in order.
     pub digest: u64,
@@ -33,7 +35,9 @@ impl StateMachine for Ledger {
         if self.applied.insert(command, (at.index.0, at.offset)).is_some() {
             self.doubled.push(command);
         }
-        self.latest.insert(command % KEYS, command);
+        if command & IN_SESSION == 0 {
+            self.latest.insert(command % KEYS, command);
+        }
         for part in [command, at.index.0, u64::from(at.offset), at.time.0, padding.len() as u64] {
             self.digest = (self.digest ^ part).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
         }

@@ -35,6 +35,7 @@ pub struct Member<E: Engine> {
     pub(crate) wall_offset_ms: i64,
     drift_permille: u64,
     pub(crate) options: Options,
+    engine: E::Options,
     founders: Membership,
     random: Random,
 }
@@ -58,12 +59,12 @@ impl<E: Engine> Member<E> {
     pub(crate) fn new(
         id: NodeId,
         founders: Membership,
-        options: Options,
+        options: (Options, E::Options),
         clocks: (i64, u64),
         disk: Disk,
         random: Random,
     ) -> Self {
-        let (wall_offset_ms, drift_permille) = clocks;
+        let ((options, engine), (wall_offset_ms, drift_permille)) = (options, clocks);
         Self {
             id,
             life: 0,
@@ -74,6 +75,7 @@ impl<E: Engine> Member<E> {
             wall_offset_ms,
             drift_permille,
             options,
+            engine,
             founders,
             random,
         }
@@ -119,7 +121,7 @@ impl<E: Engine> Member<E> {
             now: self.local(now),
             seed: self.random.next(),
             options: self.options.clone(),
-            engine: E::Options::default(),
+            engine: self.engine.clone(),
         };
         let replica = Replica::recover(start, recovered).map_err(|error| wrong(error.to_string()))?;
         self.running = Some(Running {
@@ -156,7 +158,7 @@ impl<E: Engine> Member<E> {
             seed: 0,
             timing: self.options.timing,
             flow: self.options.flow,
-            options: E::Options::default(),
+            options: self.engine.clone(),
         };
         E::recover(setup, self.disk.outline()).ok()
     }

@@ -11,6 +11,7 @@
 mod clients;
 mod coverage;
 mod disk;
+mod errands;
 mod faults;
 mod history;
 mod image;
@@ -21,6 +22,7 @@ mod member;
 mod network;
 mod nodes;
 mod run;
+mod sessions;
 mod shrink;
 mod strikes;
 
@@ -33,14 +35,17 @@ use node::{Chunk, CompactionPolicy, Load, Options};
 
 pub use coverage::absent;
 pub use disk::Disk;
+pub use errands::{Asked, Errands};
 pub use faults::{Faults, KINDS as FAULT_KINDS, NetworkFaults};
-pub use history::{History, Operation, Result as OperationResult};
+pub use history::{History, Kind as OperationKind, Operation, Result as OperationResult};
 pub use image::Image;
 pub use machine::{KEYS, Ledger};
 pub use medium::{DiskFault, Medium};
 pub use member::Member;
 pub use network::{Network, NetworkCounts};
 pub use run::{Run, run};
+pub(crate) use sessions::IN_SESSION;
+pub use sessions::{Numbered, Request as NumberedRequest};
 pub use shrink::{Shrunk, shrink};
 
 use crate::Random;
@@ -115,6 +120,8 @@ pub struct Simulation<E: Engine> {
     members: Vec<Member<E>>,
     network: Network,
     history: History,
+    numbered: Numbered,
+    errands: Errands,
     checkers: Checkers<E>,
     chances: Chances,
     journal: Journal,
@@ -129,6 +136,9 @@ struct Chances {
     crash: Random,
     step: Random,
     client: Random,
+    session: Random,
+    level: Random,
+    operator: Random,
 }
 
 /// What is about to happen.
@@ -138,6 +148,9 @@ enum Happening {
     Reconnect { a: NodeId, b: NodeId },
     To { node: NodeId, life: u64, what: Own },
     Ask { client: u64 },
+    AskInSession { client: u64 },
+    AskFor { ticket: u64 },
+    Administer { transfer: bool },
     Again { write: bool },
     GiveUp { op: u64 },
     Restart { node: NodeId },
@@ -160,31 +173,44 @@ enum Own {
 const CLIENTS: u64 = 4;
 
 impl<E: Engine> Simulation<E> {
-    /// A cluster at its beginning, on disks that `disks` makes.
-    fn new(plan: &Plan, disks: &mut dyn FnMut(NodeId, u64) -> Disk, watch: crate::checkers::Watch) -> Self {
+    /// A cluster at its beginning, on disks that `disks` makes, each engine with the options that `engine` gives it.
+    fn new(
+        plan: &Plan,
+        disks: &mut dyn FnMut(NodeId, u64) -> Disk,
+        engine: &mut dyn FnMut(NodeId) -> E::Options,
+        watch: crate::checkers::Watch,
+    ) -> Self {
         let random = Random::new(plan.seed);
         let mut setup = random.stream("setup", 0);
-        let (nodes, faults) = (plan.nodes(), plan.faults());
-        let ids: Vec<NodeId> = (1..=nodes).map(NodeId).collect();
-        let founders = Membership::of_voters(ids.iter().copied()).expect("a few members");
+        let (nodes, faults) = (plan.nodes(), plan.faults().for_engine(E::CAPABILITIES));
+        let spares = if faults.change_every_ms > 0 { errands::SPARES } else { 0 };
+        let ids: Vec<NodeId> = (1..=nodes + spares).map(NodeId).collect();
+        let founders = Membership::of_voters((1..=nodes).map(NodeId)).expect("a few members");
         let members = ids.iter().map(|id| {
             let skew = setup.between(0, faults.wall_skew_max_ms).cast_signed();
             let clocks = (skew, setup.between(0, faults.drift_max_permille));
             let options = options_of(&faults, &mut setup);
             let disk = disks(*id, random.stream("medium", id.0).next());
-            Member::new(*id, founders.clone(), options, clocks, disk, random.stream("member", id.0))
+            // Whoever waits to be added is given no members.
+            let given = if founders.contains(*id) { founders.clone() } else { Membership::default() };
+            Member::new(*id, given, (options, engine(*id)), clocks, disk, random.stream("member", id.0))
         });
         let mut simulation = Self {
             members: members.collect(),
             network: Network::new(faults.network, random.stream("network", 0), &ids),
             history: History::default(),
-            checkers: Checkers::new(founders, watch),
+            numbered: Numbered::default(),
+            errands: Errands::default(),
+            checkers: Checkers::new(founders.clone(), ids.len(), watch),
             chances: Chances {
                 disk: random.stream("disk", 0),
                 apply: random.stream("apply", 0),
                 crash: random.stream("crash", 0),
                 step: random.stream("step", 0),
                 client: random.stream("client", 0),
+                session: random.stream("session", 0),
+                level: random.stream("level", 0),
+                operator: random.stream("operator", 0),
             },
             journal: Journal::default(),
             report: Report::default(),
@@ -202,7 +228,11 @@ impl<E: Engine> Simulation<E> {
         for client in 0..CLIENTS {
             simulation.at(Time(1_000_000 * (client + 1)), Happening::Ask { client });
         }
+        for client in 0..faults.session_clients {
+            simulation.at(Time(1_500_000 * (client + 1)), Happening::AskInSession { client });
+        }
         simulation.plan_strikes();
+        simulation.plan_errands();
         simulation
     }
 
@@ -228,7 +258,7 @@ impl<E: Engine> Simulation<E> {
 
 /// A node's place among the members.
 fn position(node: NodeId) -> usize {
-    node.0 as usize - 1
+    (node.0 as usize).wrapping_sub(1)
 }
 
 /// A node's options: small budgets, so that limits are met.
@@ -244,6 +274,7 @@ fn options_of(faults: &Faults, random: &mut Random) -> Options {
             keep_bytes: sometimes(0, 4 << 10) as u64,
         },
         request_deadline: Duration::from_millis(sometimes(2_500, 5_000) as u64),
+        change_deadline: errands::PATIENCE,
         ..Options::default()
     };
     options.flow.frame_bytes_max = sometimes(512, 1 << 20);

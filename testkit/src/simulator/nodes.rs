@@ -9,6 +9,7 @@ use super::history::Result as Outcome;
 use super::machine::KEYS;
 use super::member::OpId;
 use super::run::Checked;
+use super::sessions::IN_SESSION;
 use super::{Happening, Own, Simulation, Violation, essence, position};
 
 impl<E: Engine> Simulation<E> {
@@ -114,25 +115,28 @@ impl<E: Engine> Simulation<E> {
     fn apply(&mut self, at: usize) -> Checked {
         let now = self.now;
         let member = &mut self.members[at];
-        let (local, asked) = (member.local(now), (member.id, member.life));
+        let local = member.local(now);
         let Some(running) = &mut member.running else { return Ok(()) };
         match running.apply.pop_front() {
             Some(ApplyWork::Entry { entry, tickets }) if entry.index > running.applier.applied() => {
                 let mut tickets = tickets.into_iter();
-                let mut answers = Vec::new();
-                let applied = running.applier.apply(&entry, |reply| {
-                    if let (Some(ticket), Reply::Answer(answer)) = (tickets.next(), reply) {
-                        answers.push((ticket, answer));
-                    }
+                let (mut answers, mut replies) = (Vec::new(), Vec::new());
+                let applied = running.applier.apply(&entry, |reply| match (tickets.next(), reply) {
+                    (Some(ticket), Reply::Answer(answer)) => answers.push((ticket, answer)),
+                    (Some(ticket), Reply::Session(reply)) => replies.push((ticket, reply)),
+                    (None, _) => {}
                 });
                 applied.map_err(|failure| Violation { property: "apply never fails", what: failure.0 })?;
                 let digest = running.applier.machine().digest;
                 running.replica.applied(local, entry.index);
-                self.checkers.applied(asked.0, &entry, essence(&entry), digest)?;
+                self.checkers.applied(&self.members[at], &entry, essence(&entry), digest)?;
                 for (op, answer) in answers {
                     self.checkers.acknowledged(&self.members, Index(answer.0), essence(&entry))?;
                     self.history.end(op, now, Outcome::Wrote(answer));
                     self.count("writes answered");
+                }
+                for (ticket, reply) in replies {
+                    self.replied(ticket, reply)?;
                 }
             }
             Some(ApplyWork::Restore(mark)) => {
@@ -145,7 +149,7 @@ impl<E: Engine> Simulation<E> {
                 restored.map_err(|failure| Violation { property: "snapshots restore", what: failure.0 })?;
                 let digest = running.applier.machine().digest;
                 running.replica.applied(local, mark.index);
-                self.checkers.restored(mark.index, digest)?;
+                self.checkers.restored(&mark, digest)?;
                 self.count("snapshots restored");
             }
             Some(ApplyWork::Snapshot) => {
@@ -162,12 +166,14 @@ impl<E: Engine> Simulation<E> {
     fn read(&mut self, at: usize, ops: Vec<OpId>) {
         let now = self.now;
         let Some(running) = &mut self.members[at].running else { return };
-        let ledger = running.applier.machine();
+        let (ledger, engine) = (running.applier.machine(), running.replica.engine());
+        let node = running.replica.identity().node;
+        let alone = engine.membership().quorum_holds(|voter| voter == node);
         let seen = ledger.applied.len() as u64;
         for op in ops {
             let value = ledger.latest.get(&(op % KEYS)).copied();
-            self.history.end(op, now, Outcome::Read { seen, value });
-            *self.report.counts.entry("reads answered").or_default() += 1;
+            let mark = self.history.read_answered(op, now, seen, value, alone);
+            *self.report.counts.entry(mark).or_default() += 1;
         }
     }
 
@@ -229,11 +235,15 @@ impl<E: Engine> Simulation<E> {
 
     fn carry_out(&mut self, at: usize, mut out: Outputs<OpId, OpId>) {
         let now = self.now;
-        for (op, error) in out.failed.drain(..) {
+        // Who asked in a session asks again anyway.
+        for (op, error) in out.failed.drain(..).filter(|(op, _)| op & IN_SESSION == 0) {
             self.failed(op, &error, true);
         }
         for (op, error) in out.failed_reads.drain(..) {
             self.failed(op, &error, false);
+        }
+        for (ticket, result) in out.administered.drain(..) {
+            self.administered(ticket, result);
         }
         if let Some((seq, batch)) = out.write.take() {
             let wait = self.write_time();
@@ -256,7 +266,8 @@ impl<E: Engine> Simulation<E> {
             }
         }
         let id = self.members[at].id;
-        for frame in out.frames.drain(..) {
+        let known = self.members.len();
+        for frame in out.frames.drain(..).filter(|frame| position(frame.to) < known) {
             self.report.trace = super::mix(self.report.trace, frame.frame.len() as u64 ^ frame.to.0 << 32);
             let sent = self.network.send(now, id, frame.to, &frame.frame);
             for arrival in sent.arrivals {

@@ -77,7 +77,18 @@ impl Run {
     /// # Errors
     /// The [`Violation`] of the first property that did not hold, with the report up to there.
     pub fn go<E: Engine>(&mut self) -> Result<Report, Failed> {
-        let mut simulation = Simulation::<E>::new(&self.plan, &mut self.disks, self.watch);
+        self.go_with::<E>(|_| E::Options::default())
+    }
+
+    /// Runs the plan to its end, on engines with these options: those of each node are asked for once.
+    ///
+    /// # Errors
+    /// As for [`go`](Self::go).
+    pub fn go_with<E: Engine>(
+        &mut self,
+        mut engine: impl FnMut(NodeId) -> E::Options,
+    ) -> Result<Report, Failed> {
+        let mut simulation = Simulation::<E>::new(&self.plan, &mut self.disks, &mut engine, self.watch);
         simulation.journal.keep(self.lines_max);
         // An engine's own invariants are asserts: a panic is a violation like any other.
         let ran = catch_unwind(AssertUnwindSafe(|| simulation.run_through()));
@@ -114,7 +125,10 @@ impl<E: Engine> Simulation<E> {
             self.step()?;
             self.check_leader()?;
         }
-        self.queue.retain(|_, happening| !matches!(happening, Happening::Ask { .. }));
+        let asks = |happening: &Happening| {
+            matches!(happening, Happening::Ask { .. } | Happening::AskInSession { .. })
+        };
+        self.queue.retain(|_, happening| !asks(happening));
         while self.now < until && !self.is_alike() {
             self.step()?;
             self.check_leader()?;
@@ -147,6 +161,9 @@ impl<E: Engine> Simulation<E> {
                 None => self.own(node, life, what)?,
             },
             Happening::Ask { client } => self.ask(client)?,
+            Happening::AskInSession { client } => self.ask_in_session(client)?,
+            Happening::AskFor { ticket } => self.ask_for(ticket)?,
+            Happening::Administer { transfer } => self.administer(transfer)?,
             Happening::Again { write } => self.request(write, 1)?,
             Happening::GiveUp { op } => self.give_up(op),
             Happening::Restart { node } => self.restart(node)?,
@@ -190,18 +207,24 @@ impl<E: Engine> Simulation<E> {
     }
 
     /// Whether everything is answered, a leader (or, without leaders, any member that proposes) has committed all of its
-    /// log, and all replicas have applied that and hold the same.
+    /// log, no change of its membership is under way, and all members have applied that log and hold the same.
     fn is_alike(&self) -> bool {
         let leading = self.members.iter().filter_map(|member| {
             let standing = member.engine()?.standing();
             let decides = matches!(standing.role, Role::Leader | Role::Peer);
-            (decides && standing.commit == standing.last).then_some(standing.commit)
+            let decided = decides && standing.commit == standing.last;
+            decided.then_some((standing.generation, standing.commit, member.id))
         });
         let leading = leading.max();
-        let mut states =
-            self.members.iter().filter(|member| !member.lost).map(|member| member.state_at(leading?));
+        let membership =
+            leading.and_then(|(.., node)| Some(self.members[position(node)].engine()?.membership()));
+        let Some(((_, upto, _), membership)) = leading.zip(membership) else { return false };
+        let takes_part = |member: &&super::Member<E>| !member.lost && membership.contains(member.id);
+        let mut states = self.members.iter().filter(takes_part).map(|member| member.state_at(upto));
         let first = states.next().flatten();
-        self.history.open() == 0 && first.is_some() && states.all(|state| state == first)
+        let answered =
+            self.history.open() == 0 && self.numbered.is_idle() && self.errands.open().count() == 0;
+        answered && !membership.is_joint() && first.is_some() && states.all(|state| state == first)
     }
 
     fn check_end(&mut self) -> Checked {
@@ -212,11 +235,15 @@ impl<E: Engine> Simulation<E> {
             let what = format!("{} are open: {open:?}", self.history.open());
             return violated("every request is answered", what);
         }
+        if let Some(open) = self.errands.open().next() {
+            return violated("every errand is answered", format!("{open:?}"));
+        }
         if !self.is_alike() {
             let standing = |member: &super::Member<E>| member.engine().map(Engine::standing);
             let standings: Vec<_> = self.members.iter().map(standing).collect();
             return violated("replicas converge once faults stop", format!("{standings:?}"));
         }
-        self.checkers.ended(&self.history, &self.members, &mut self.report.checks)
+        let Self { history, numbered, errands, members, .. } = self;
+        self.checkers.ended((history, numbered, errands), members, &mut self.report.checks)
     }
 }

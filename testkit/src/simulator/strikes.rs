@@ -26,6 +26,8 @@ pub(super) enum Strike {
     Break,
     /// A frame arrives that makes no sense.
     Nonsense,
+    /// Someone is there whom nobody knows, or who is of another cluster.
+    Stranger,
     /// A wall clock jumps.
     Jump,
     /// A disk is about to fail.
@@ -36,8 +38,8 @@ pub(super) enum Strike {
 
 impl<E: Engine> Simulation<E> {
     pub(super) fn plan_strikes(&mut self) {
-        use Strike::{Break, Crash, DiskDamage, DiskError, Jump, Nonsense, Partition, Pause};
-        for strike in [Crash, Partition, Pause, Break, Nonsense, Jump, DiskError, DiskDamage] {
+        use Strike::{Break, Crash, DiskDamage, DiskError, Jump, Nonsense, Partition, Pause, Stranger};
+        for strike in [Crash, Partition, Pause, Break, Nonsense, Jump, DiskError, DiskDamage, Stranger] {
             self.plan_strike(strike);
         }
     }
@@ -51,6 +53,7 @@ impl<E: Engine> Simulation<E> {
             Strike::Pause => self.faults.pause_every_ms,
             Strike::Break => self.faults.network.break_every_ms,
             Strike::Nonsense => self.faults.network.nonsense_every_ms,
+            Strike::Stranger => self.faults.network.stranger_every_ms,
             Strike::Jump => self.faults.wall_jump_every_ms,
             Strike::DiskError => self.faults.disk_error_every_ms,
             Strike::DiskDamage => self.faults.disk_damage_every_ms,
@@ -120,6 +123,7 @@ impl<E: Engine> Simulation<E> {
                 let frame = Frame { head: bytes.into(), body: Bytes::new() };
                 return self.arrival(chosen, Arrival::Frame { from: NodeId(other as u64 + 1), frame });
             }
+            Strike::Stranger => return self.stranger(chosen, &mut chance),
             Strike::Jump => {
                 let far = chance.below(self.faults.wall_jump_max_ms).cast_signed();
                 let by = if chance.one_in(2) { far } else { -far };
@@ -153,6 +157,7 @@ impl<E: Engine> Simulation<E> {
         let (node, life) = (self.members[at].id, self.members[at].life);
         self.checkers.crashed(at);
         self.history.lose((node, life), self.now);
+        self.errands.lose((node, life));
         self.count(mark);
         self.journal.tell(self.now, || format!("node {node} {how}"));
         self.at(self.now + down, Happening::Restart { node });
@@ -163,6 +168,23 @@ impl<E: Engine> Simulation<E> {
         self.members[at].end();
         let down = Duration::from_micros(self.chances.crash.below(1_000_000));
         self.fell(at, "nodes stopped by their disk", &format!("stops: {cause}"), down);
+    }
+
+    /// A transport keeps out who is of another cluster, and says so. Whoever knows the secret and is no member is let in;
+    /// here it talks nonsense. Members of old, who talk sense, are among the nodes.
+    fn stranger(&mut self, at: usize, chance: &mut crate::Random) -> Checked {
+        let stranger = NodeId(STRANGERS_FROM + chance.below(3));
+        if chance.one_in(3) {
+            self.count("nodes of other clusters refused");
+            let reason = format!("node {stranger} is of another cluster");
+            return self.arrival(at, Arrival::Refused { peer: Some(stranger), reason });
+        }
+        self.count("strangers' frames");
+        let bytes: Vec<u8> = (0..chance.below(60)).map(|_| chance.next() as u8 | 0x80).collect();
+        let frame = Frame { head: bytes.into(), body: Bytes::new() };
+        self.arrival(at, Arrival::Connected(stranger))?;
+        self.arrival(at, Arrival::Frame { from: stranger, frame })?;
+        self.arrival(at, Arrival::Unreachable(stranger))
     }
 
     fn break_connection(&mut self, a: usize, b: usize, gone: Duration) -> Checked {
@@ -286,3 +308,6 @@ impl<E: Engine> Simulation<E> {
         Ok(())
     }
 }
+
+/// Nodes of this number and above are in no cluster here.
+const STRANGERS_FROM: u64 = 1000;

@@ -1,0 +1,34 @@
+//! What engines are given in simulations beyond their defaults: leases, where an engine has them, and priorities. Shared by
+//! the simulations in `tests/` and the program in `examples/`.
+
+use std::any::Any;
+
+use quorate::{Engine, NodeId};
+use testkit::Random;
+use testkit::simulator::Plan;
+
+/// The options of each node's engine in that run.
+pub(crate) fn of<E: Engine>(plan: &Plan) -> impl FnMut(NodeId) -> E::Options + use<E> {
+    let faults = plan.faults();
+    let mut chance = Random::new(plan.seed).stream("engine options", 0);
+    // A lease rests on the timing that all members share, and on a bound on how far their clocks drift apart.
+    let lease_drift_ppm_max = (faults.retime_one_in == 0).then_some(faults.drift_max_permille as u32 * 1000);
+    let priorities = if chance.one_in(3) { 3 } else { 1 };
+    move |_| {
+        let mut options = E::Options::default();
+        let priority = chance.below(priorities) as u8;
+        set(&mut options, lease_drift_ppm_max, priority);
+        options
+    }
+}
+
+#[cfg(feature = "raft")]
+fn set(options: &mut dyn Any, lease_drift_ppm_max: Option<u32>, priority: u8) {
+    if let Some(raft) = options.downcast_mut::<quorate::RaftOptions>() {
+        raft.lease_drift_ppm_max = lease_drift_ppm_max;
+        raft.priority = priority;
+    }
+}
+
+#[cfg(not(feature = "raft"))]
+fn set(_: &mut dyn Any, _: Option<u32>, _: u8) {}
