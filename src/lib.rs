@@ -59,9 +59,9 @@
 //! # Features
 //!
 //! Features only add; none changes what another does. A named engine ([`Builder::engine`]) always counts; unnamed, the
-//! default is the least ordinary engine enabled: `paxos`, then `multi-paxos`, then `raft`. A log that another engine has
-//! written is never taken up by mistake: the node does not start, and says which engine the log belongs to. Its data moves
-//! with [`change_engine`].
+//! node goes on with the engine whose log is there, and begins a new log with the least ordinary engine enabled: `paxos`,
+//! then `multi-paxos`, then `raft`. No engine takes up another's log: a node that is told to does not start, and says which
+//! engine the log belongs to. Its data moves with [`change_engine`].
 //!
 //! * `raft` (default): the Raft engine.
 //! * `multi-paxos`: the Multi-Paxos engine. Fixed members so far.
@@ -81,8 +81,11 @@
 //! works inside is told by the [`node`] crate.
 
 pub mod local;
+mod unnamed;
 
 pub use consensus_api::*;
+pub use unnamed::Unnamed;
+
 pub use node::{
     ApplyOn, Builder, CompactionPolicy, Errand, LocalNetwork, LocalTransport, MemoryLog, MemoryReader,
     NoStorage, NoTransport, Options, ReadLevel, SessionAnswer, Status, SystemClock, change_engine,
@@ -128,4 +131,4 @@ pub type DefaultEngine = NoEngine;
 pub struct NoEngine;
 
 /// A running node. [`Node::builder`] begins one. See [`node::Node`].
-pub type Node<S> = node::Node<S, DefaultEngine>;
+pub type Node<S> = node::Node<S, Unnamed>;

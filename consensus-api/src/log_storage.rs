@@ -46,6 +46,15 @@ pub trait LogStorage: Send + 'static {
     /// Reads what this storage holds.
     type Reader: LogReader;
 
+    /// The name of the engine whose log this is, if it can be told before the log is opened: a node for which no engine
+    /// is named goes on with that one. Called before [`attach`](Self::attach), if at all.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot be read.
+    fn engine(&self) -> Result<Option<String>, StorageError> {
+        Ok(None)
+    }
+
     /// Opens the log for this identity and recovers it; a new log is stamped with it. May block. Called once, before
     /// anything else.
     ///

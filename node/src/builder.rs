@@ -17,6 +17,7 @@ use crate::alarm::Alarm;
 use crate::applier::Applier;
 use crate::blocking::wait;
 use crate::board::{Board, status_of};
+use crate::choice::Choice;
 use crate::chunks::Chunks;
 use crate::driver::Driver;
 use crate::handle::Node;
@@ -150,6 +151,27 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
     /// # Errors
     /// [`StartError`], with what to do about it.
     pub fn start(self) -> Result<Node<S, D>, StartError>
+    where
+        S: StateMachine,
+        E: Choice,
+        L: LogStorage,
+        T: Transport,
+    {
+        E::start(self)
+    }
+
+    /// The name of the engine whose log the storage holds, if it can tell.
+    ///
+    /// # Errors
+    /// [`StartError`] when the storage cannot be read.
+    pub fn engine_of_log(&self) -> Result<Option<String>, StartError>
+    where
+        L: LogStorage,
+    {
+        Ok(self.storage.engine()?)
+    }
+
+    pub(crate) fn start_engine(self) -> Result<Node<S, D>, StartError>
     where
         S: StateMachine,
         E: Engine,

@@ -46,6 +46,7 @@ mod blocking;
 mod board;
 mod builder;
 mod cache;
+mod choice;
 mod chunks;
 mod divergence;
 mod driver;
@@ -69,6 +70,7 @@ mod worker;
 
 pub use applier::{Applier, PointInTime, Reply, SessionAnswer};
 pub use builder::{Builder, NoStorage, NoTransport};
+pub use choice::Choice;
 pub use errand::Errand;
 pub use handle::Node;
 pub use local_network::{LocalNetwork, LocalTransport};

@@ -43,15 +43,16 @@ pub(crate) fn create(folder: &dyn Folder, identity: &Identity, store: StoreId) -
     write().map_err(StorageError::io("cannot write", folder.path().join(FILE)))
 }
 
+fn read(folder: &dyn Folder) -> io::Result<Vec<u8>> {
+    let file = folder.open(FILE)?;
+    let mut bytes = vec![0; file.size()?.min(FILE_BYTES_MAX) as usize];
+    file.read_at(&mut bytes, 0).map(|()| bytes)
+}
+
 /// Reads the file, and refuses it unless it is `identity`'s. Returns the store's id.
 pub(crate) fn check(folder: &dyn Folder, identity: &Identity) -> Result<StoreId, StorageError> {
     let path = folder.path().join(FILE);
-    let read = || {
-        let file = folder.open(FILE)?;
-        let mut bytes = vec![0; file.size()?.min(FILE_BYTES_MAX) as usize];
-        file.read_at(&mut bytes, 0).map(|()| bytes)
-    };
-    let bytes = read().map_err(StorageError::io("cannot read", &path))?;
+    let bytes = read(folder).map_err(StorageError::io("cannot read", &path))?;
     let Some((version, found)) = decode(&bytes) else {
         let problem =
             format!("it is not what was written, so the log cannot be told to be this node's; {REMEDY}");
@@ -77,7 +78,7 @@ pub(crate) fn check(folder: &dyn Folder, identity: &Identity) -> Result<StoreId,
             "engine",
             found.engine,
             identity.engine.to_string(),
-            "name that engine with `.engine::<E>()` or enable its feature alone; its data moves to another with `change_engine`",
+            "enable that engine's feature, and name it with `.engine::<E>()` if you name any; its data moves to another with `change_engine`",
         ),
     ];
     for (field, found, expected, remedy) in fields {
@@ -91,16 +92,20 @@ pub(crate) fn check(folder: &dyn Folder, identity: &Identity) -> Result<StoreId,
 
 /// The store's id, whoever it belongs to. `None` if there is no such file, or a damaged one.
 pub(crate) fn store_of(folder: &dyn Folder) -> Result<Option<StoreId>, StorageError> {
-    let read = || {
-        let file = folder.open(FILE)?;
-        let mut bytes = vec![0; file.size()?.min(FILE_BYTES_MAX) as usize];
-        file.read_at(&mut bytes, 0).map(|()| bytes)
-    };
-    match read() {
+    Ok(found(folder)?.map(|found| found.store))
+}
+
+/// The engine whose log this is. `None` if there is no such file, or one that is refused when the log is opened.
+pub(crate) fn engine_of(folder: &dyn Folder) -> Result<Option<String>, StorageError> {
+    Ok(found(folder)?.map(|found| found.engine))
+}
+
+fn found(folder: &dyn Folder) -> Result<Option<Found>, StorageError> {
+    match read(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         read => {
             let bytes = read.map_err(StorageError::io("cannot read", folder.path().join(FILE)))?;
-            Ok(decode(&bytes).and_then(|(_, found)| found).map(|found| found.store))
+            Ok(decode(&bytes).and_then(|(_, found)| found))
         }
     }
 }

@@ -14,6 +14,7 @@ use consensus_api::{Batch, Identity, LogStorage, Recovered, SnapshotStorage, Sto
 use crate::attach;
 use crate::belief::Confirmed;
 use crate::disk::{Folder, Lock, RealFolder};
+use crate::identity;
 use crate::reader::FileReader;
 use crate::segment;
 use crate::shared::Shared;
@@ -134,6 +135,10 @@ pub(crate) const LOCK: &str = "LOCK";
 
 impl LogStorage for FileLog {
     type Reader = FileReader;
+
+    fn engine(&self) -> Result<Option<String>, StorageError> {
+        identity::engine_of(&*self.folder)
+    }
 
     fn attach(&mut self, identity: &Identity) -> Result<Recovered, StorageError> {
         if !matches!(self.drive, Drive::Idle) {

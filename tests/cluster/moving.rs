@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use quorate::{
-    CompactionPolicy, Engine, FileLog, LocalNetwork, MultiPaxos, Node, Options, Raft, change_engine,
+    CompactionPolicy, DefaultEngine, Engine, FileLog, LocalNetwork, MultiPaxos, Node, Options, Raft,
+    change_engine,
 };
 
 use crate::ledger::{Ledger, number};
@@ -88,6 +89,25 @@ async fn a_ledger_moves_from_raft_to_multi_paxos_and_back() {
     write_and_stop(nodes, 81..100).await;
     let nodes = start::<Raft>(again.path());
     holds(&nodes, 100).await;
+}
+
+#[tokio::test]
+async fn a_log_goes_on_with_its_engine_where_none_is_named() {
+    assert_ne!(DefaultEngine::NAME, Raft::NAME, "else this shows nothing");
+    let dir = tempfile::tempdir().unwrap();
+    write_and_stop(start::<Raft>(dir.path()), 0..10).await;
+    let network = LocalNetwork::new();
+    let start = |id: u64, folder: &str| {
+        Node::builder("ledger", id, [1, 2, 3], Ledger::default())
+            .storage(FileLog::open(dir.path().join(folder)).unwrap())
+            .transport(network.transport(id))
+            .start()
+    };
+    let nodes = [1, 2, 3].map(|id| start(id, &id.to_string()).unwrap());
+    nodes.iter().for_each(|node| assert_eq!(node.status().engine, Raft::NAME));
+    holds(&nodes, 10).await;
+    let new = start(1, "new").unwrap();
+    assert_eq!(new.status().engine, DefaultEngine::NAME, "a new log is the default engine's");
 }
 
 #[tokio::test]
