@@ -80,6 +80,9 @@ pub trait LogStorage: Send + 'static {
     /// [`poll_durable`](Self::poll_durable) is woken when the answer changes.
     ///
     /// A full disk that is told in this way is no failure: promise 3 is about writes that were begun.
+    ///
+    /// There always is, unless a storage says otherwise: right for one in memory, and for one that rather fails when its
+    /// disk is full.
     fn has_room(&self) -> bool {
         true
     }

@@ -72,7 +72,9 @@
 //!
 //! A **full disk** is no failure, because nothing is written before its place is there. As soon as there is no room for
 //! the segment after next, [`has_room`](consensus_api::LogStorage::has_room) says so; what is submitted all the same
-//! waits, in order. A compaction needs no new file, and the files it frees are used again.
+//! waits, in order. A compaction needs no new file, and the files it frees are used again. Entries leave the end of a
+//! segment to hard state and compactions; but these, too, wait behind an entry that waits, because a log is written in
+//! order.
 //!
 //! # Assumptions
 //!

@@ -17,3 +17,4 @@ mod refusals;
 mod removal;
 mod review;
 mod snapshots;
+mod waiting;
