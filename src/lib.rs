@@ -81,9 +81,11 @@
 //! works inside is told by the [`node`] crate.
 
 pub mod local;
+#[cfg(feature = "__engine")]
 mod unnamed;
 
 pub use consensus_api::*;
+#[cfg(feature = "__engine")]
 pub use unnamed::Unnamed;
 
 pub use node::{
@@ -131,4 +133,9 @@ pub type DefaultEngine = NoEngine;
 pub struct NoEngine;
 
 /// A running node. [`Node::builder`] begins one. See [`node::Node`].
+#[cfg(feature = "__engine")]
 pub type Node<S> = node::Node<S, Unnamed>;
+
+/// A running node. [`Node::builder`] begins one, which needs an engine of your own. See [`node::Node`].
+#[cfg(not(feature = "__engine"))]
+pub type Node<S> = node::Node<S, NoEngine>;
