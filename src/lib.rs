@@ -90,7 +90,8 @@ pub use unnamed::Unnamed;
 
 pub use node::{
     ApplyOn, Builder, CompactionPolicy, Errand, LocalNetwork, LocalTransport, MemoryLog, MemoryReader,
-    NoStorage, NoTransport, Options, ReadLevel, SessionAnswer, Status, SystemClock, change_engine,
+    NoStorage, NoTransport, Options, ReadLevel, SessionAnswer, Status, StoreRefusal, SystemClock,
+    change_engine,
 };
 
 #[cfg(feature = "client")]

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Batch, Entry, Generation, Index, Membership, NodeId, Op, ProposalId, Refusal, SnapshotMark, WriteSeq,
+    Batch, Entry, Generation, Index, Membership, NodeId, Op, ProposalId, Refusal, SnapshotMark, StoreId,
+    WriteSeq,
 };
 
 /// Names a read within one node's life. Made by the node, never taken from a client.
@@ -47,6 +48,15 @@ pub enum Event<'a, M> {
         proposal: ProposalId,
         /// The successor wished for.
         to: Option<NodeId>,
+    },
+    /// A member that is known by no disk yet has spoken from this one. A leader whose engine can change memberships puts it
+    /// down in the membership, as soon as nothing else is being changed there; and gives nobody a vote who is known by no
+    /// disk, if it is itself. The node tells again until it stands there.
+    StoreMet {
+        /// Who spoke.
+        member: NodeId,
+        /// From which disk.
+        store: StoreId,
     },
     /// Everything written up to this number is durable.
     Durable(WriteSeq),

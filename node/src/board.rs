@@ -130,6 +130,7 @@ pub(crate) fn status_of<E: Engine, P, R>(
         membership: replica.engine().membership().clone(),
         peers,
         connections,
+        refused_stores: replica.refused_stores(),
         notes: replica.notes().to_vec(),
         stopped: stopped.map(Into::into),
     }

@@ -197,8 +197,9 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             options.compaction.snapshot_every_bytes = 0;
         }
         let own = machine.applied();
+        let begins = recovered.outline.snapshot.as_ref().map_or(&founders, |mark| &mark.membership);
         let mut applier =
-            Applier::new(machine, founders.clone()).comparing_every(options.compare_every_entries);
+            Applier::new(machine, begins.clone()).comparing_every(options.compare_every_entries);
         let snapshot = restore_newest(&mut applier, &*snapshots, node)?;
         let start = Start {
             identity: identity.clone(),

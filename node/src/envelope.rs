@@ -3,12 +3,13 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use consensus_api::{
     Frame, Generation, Incarnation, Index, Lane, Membership, Message, MessageError, NodeId, ReadId,
-    SnapshotMark,
+    SnapshotMark, StoreId,
 };
 
 use crate::errand::Errand;
 
-/// A message between nodes. The first byte of a frame's head tells which.
+/// A message between nodes. The first byte of a frame's head tells which; then comes the disk it is said from, for what a
+/// member says counts only if it comes from the disk that the member is known by.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Envelope<M> {
     /// The engine's own; its entries are in the body.
@@ -29,6 +30,23 @@ pub(crate) enum Envelope<M> {
     Chunk { mark: SnapshotMark, total: u64, offset: u64 },
     /// The receiver of that snapshot has it up to `offset`; `offset == total` once it is installed.
     ChunkTaken { index: Index, offset: u64 },
+    /// A disk that is to found a cluster asks by which disk it is known.
+    Introduction,
+    /// The answer to an introduction of that disk, or to anything that it said.
+    Word { asked: StoreId, word: Word },
+}
+
+/// What a node says to a disk that speaks in a member's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Word {
+    /// I am about to found the cluster, too, with you among the founders.
+    Founding,
+    /// I take part in the cluster, and know you by this disk; zero if by none in particular.
+    KnownBy(StoreId),
+    /// I take part in the cluster. You were added to it, and no disk of yours is known yet.
+    Awaited,
+    /// You are no member of the cluster that I know.
+    Unknown,
 }
 
 /// What became of an errand.
@@ -64,42 +82,56 @@ impl<M: Message> Envelope<M> {
             | Self::ErrandEnded { .. }
             | Self::Read { .. }
             | Self::ReadAnswer { .. }
-            | Self::ChunkTaken { .. } => Lane::Control,
+            | Self::ChunkTaken { .. }
+            | Self::Introduction
+            | Self::Word { .. } => Lane::Control,
         }
     }
 
-    /// The frame that carries this message and `body`, where `out` is working space.
-    pub(crate) fn seal(&self, body: Bytes, out: &mut BytesMut) -> Frame {
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Engine(_) => 1,
+            Self::Forward { .. } => 2,
+            Self::ForwardRefused { .. } => 3,
+            Self::Read { .. } => 4,
+            Self::ReadAnswer { .. } => 5,
+            Self::Chunk { .. } => 6,
+            Self::ChunkTaken { .. } => 7,
+            Self::Errand { .. } => 8,
+            Self::ErrandEnded { .. } => 9,
+            Self::Introduction => 10,
+            Self::Word { .. } => 11,
+        }
+    }
+
+    /// The frame that carries this message and `body` from the disk `store`, where `out` is working space.
+    pub(crate) fn seal(&self, store: StoreId, body: Bytes, out: &mut BytesMut) -> Frame {
+        out.put_u8(self.kind());
+        out.put_u128_le(store.0);
         match self {
             Self::Engine(message) => {
-                out.put_u8(1);
                 message.encode(out);
             }
             Self::Forward { generation } => {
-                out.put_u8(2);
                 put_generation(out, *generation);
             }
             Self::ForwardRefused { incarnation, sequence, reason } => {
-                out.put_u8(3);
                 out.put_u64_le(incarnation.0);
                 out.put_u64_le(*sequence);
                 out.put_u8(*reason as u8);
             }
             Self::Read { incarnation, id, lease } => {
-                out.put_u8(4);
                 out.put_u64_le(incarnation.0);
                 out.put_u64_le(id.0);
                 out.put_u8(u8::from(*lease));
             }
             Self::ReadAnswer { incarnation, id, index } => {
-                out.put_u8(5);
                 out.put_u64_le(incarnation.0);
                 out.put_u64_le(id.0);
                 out.put_u8(u8::from(index.is_some()));
                 out.put_u64_le(index.unwrap_or_default().0);
             }
             Self::Chunk { mark, total, offset } => {
-                out.put_u8(6);
                 out.put_u64_le(*total);
                 out.put_u64_le(*offset);
                 out.put_u64_le(mark.index.0);
@@ -107,31 +139,39 @@ impl<M: Message> Envelope<M> {
                 out.put_slice(&mark.membership.encode());
             }
             Self::ChunkTaken { index, offset } => {
-                out.put_u8(7);
                 out.put_u64_le(index.0);
                 out.put_u64_le(*offset);
             }
             Self::Errand { generation, incarnation, sequence, errand } => {
-                out.put_u8(8);
                 put_generation(out, *generation);
                 out.put_u64_le(incarnation.0);
                 out.put_u64_le(*sequence);
                 errand.encode(out);
             }
             Self::ErrandEnded { incarnation, sequence, outcome } => {
-                out.put_u8(9);
                 out.put_u64_le(incarnation.0);
                 out.put_u64_le(*sequence);
                 put_outcome(out, outcome);
+            }
+            Self::Introduction => {}
+            Self::Word { asked, word } => {
+                out.put_u128_le(asked.0);
+                put_word(out, *word);
             }
         }
         Frame { head: out.split().freeze(), body }
     }
 
-    /// Reads a frame's head.
-    pub(crate) fn open(mut head: Bytes) -> Result<Self, MessageError> {
+    /// Reads a frame's head: the disk it was said from, and the message.
+    pub(crate) fn open(mut head: Bytes) -> Result<(StoreId, Self), MessageError> {
+        let kind = head.try_get_u8()?;
+        let store = StoreId(head.try_get_u128_le()?);
+        Ok((store, Self::decode(kind, head)?))
+    }
+
+    fn decode(kind: u8, mut head: Bytes) -> Result<Self, MessageError> {
         let from = &mut head;
-        let envelope = match from.try_get_u8()? {
+        let envelope = match kind {
             1 => return Ok(Self::Engine(M::decode(head)?)),
             2 => Self::Forward { generation: get_generation(from)? },
             3 => Self::ForwardRefused {
@@ -177,6 +217,8 @@ impl<M: Message> Envelope<M> {
                 let (incarnation, sequence) = (Incarnation(from.try_get_u64_le()?), from.try_get_u64_le()?);
                 return Ok(Self::ErrandEnded { incarnation, sequence, outcome: get_outcome(head)? });
             }
+            10 => Self::Introduction,
+            11 => Self::Word { asked: StoreId(from.try_get_u128_le()?), word: get_word(from)? },
             _ => return Err(MessageError("unknown kind")),
         };
         if from.has_remaining() { Err(MessageError("bytes are left over")) } else { Ok(envelope) }
@@ -202,6 +244,27 @@ fn get_outcome(mut from: Bytes) -> Result<ErrandOutcome, MessageError> {
         (3, _) => Ok(ErrandOutcome::Refused(String::from_utf8_lossy(&from).into_owned())),
         (4, true) => Ok(ErrandOutcome::Unknown),
         _ => Err(MessageError("an unknown outcome")),
+    }
+}
+
+fn put_word(out: &mut BytesMut, word: Word) {
+    let (kind, store) = match word {
+        Word::Founding => (1, StoreId::default()),
+        Word::KnownBy(store) => (2, store),
+        Word::Awaited => (3, StoreId::default()),
+        Word::Unknown => (4, StoreId::default()),
+    };
+    out.put_u8(kind);
+    out.put_u128_le(store.0);
+}
+
+fn get_word(from: &mut Bytes) -> Result<Word, MessageError> {
+    match (from.try_get_u8()?, StoreId(from.try_get_u128_le()?)) {
+        (2, store) => Ok(Word::KnownBy(store)),
+        (1, StoreId(0)) => Ok(Word::Founding),
+        (3, StoreId(0)) => Ok(Word::Awaited),
+        (4, StoreId(0)) => Ok(Word::Unknown),
+        _ => Err(MessageError("an unknown word")),
     }
 }
 

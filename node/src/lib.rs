@@ -37,6 +37,8 @@
 //! * **Once in a session.** A command that came in a client's session is carried out once, and answered the same bytes
 //!   however often it is asked for: replicated, part of snapshots, forgotten by log time alone.
 //! * **First in, first out.** Proposals of one node take effect in the order in which they were handed over.
+//! * **A disk for each member.** A cluster is founded once all founders know each other's disks; what is said in a member's
+//!   name from another disk than it is known by does not count.
 //! * **Bounded.** Requests, entries in memory and entries being applied each have a budget in bytes; see [`Options`].
 
 mod administration;
@@ -81,5 +83,5 @@ pub use read_level::ReadLevel;
 pub use replica::{
     ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs, Replica, Start,
 };
-pub use status::Status;
+pub use status::{Status, StoreRefusal};
 pub use system_clock::SystemClock;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use consensus_api::{EngineName, Generation, Index, Membership, NodeId, PeerConnection, PeerProgress, Role};
+use consensus_api::{
+    EngineName, Generation, Index, Membership, NodeId, PeerConnection, PeerProgress, Role, StoreId,
+};
 
 /// Where a node stood a moment ago. See [`Node::status`](crate::Node::status).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,10 +34,41 @@ pub struct Status {
     pub peers: Vec<PeerProgress>,
     /// How the transport stands to each peer, by id. Empty if it keeps no account.
     pub connections: Vec<PeerConnection>,
+    /// Disks that speak for members, and are not those the members are known by: wiped ones, or copies. What they say is
+    /// refused. This node's own is among them, if others have told it so: then it takes part in no election.
+    pub refused_stores: Vec<StoreRefusal>,
     /// What an operator should know: repairs at start, peers that were refused. The newest come last; at most 32.
     pub notes: Vec<String>,
     /// Why the node has stopped, if it has.
     pub stopped: Option<Arc<str>>,
+}
+
+/// A disk that speaks for a member, and is not the one that the member is known by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct StoreRefusal {
+    /// The member.
+    pub node: NodeId,
+    /// The disk it is known by; zero when it is no member.
+    pub known: StoreId,
+    /// The disk that speaks for it.
+    pub found: StoreId,
+}
+
+impl fmt::Display for StoreRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, known, found } = self;
+        if *known == StoreId::default() {
+            return write!(
+                f,
+                "node {node} is no member of the cluster, so its disk (store {found}) takes no part; add it as a learner"
+            );
+        }
+        write!(
+            f,
+            "node {node} is known by another disk (store {known}) than the one it speaks from (store {found}), which was \
+             wiped or is a copy, so nothing it says counts; bring the old disk back, or remove node {node} and add it again"
+        )
+    }
 }
 
 impl fmt::Display for Status {

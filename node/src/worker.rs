@@ -92,6 +92,10 @@ impl<S: StateMachine> Worker<S> {
                     }
                 })
             }
+            ApplyWork::Founded(members) => {
+                self.applier.founded(members);
+                Ok(())
+            }
             ApplyWork::Restore(mark) => restore(&mut self.applier, &*self.snapshots, &mark),
             ApplyWork::Snapshot => {
                 self.take_snapshot();

@@ -13,7 +13,9 @@
 
 use std::time::Duration;
 
-use consensus_api::{Effects, Index, Membership, MembershipError, NodeId, Outcome, ProposalId, Refusal};
+use consensus_api::{
+    Effects, Index, Membership, MembershipError, NodeId, Outcome, ProposalId, Refusal, StoreId,
+};
 
 use crate::Message;
 use crate::progress::Peer;
@@ -97,8 +99,11 @@ impl Raft {
         if self.commit < leading.start {
             return Err(Refusal::NotYet(TOO_EARLY));
         }
-        if leading.change.is_some() || self.membership.is_joint() || self.is_membership_open() {
+        if leading.change.is_some() || self.membership.is_joint() {
             return Err(Refusal::Invalid(UNDER_WAY));
+        }
+        if self.is_membership_open() {
+            return Err(Refusal::NotYet(UNDER_WAY)); // it is on its way, and nothing follows it
         }
         if leading.transfer.is_some() {
             return Err(Refusal::NotYet(HANDING_OVER));
@@ -109,6 +114,25 @@ impl Raft {
     /// Whether the membership in force is not committed.
     pub(crate) fn is_membership_open(&self) -> bool {
         self.membership_at.0 > self.commit
+    }
+
+    /// A member known by no disk has spoken: by which one it is known stands in the log from now on. Not between two steps
+    /// of a change, but before the first that gives anybody a vote.
+    pub(crate) fn on_store_met(&mut self, member: NodeId, store: StoreId, effects: &mut Effects<Message>) {
+        let State::Leader(leading) = &self.state else { return };
+        let is_settling =
+            leading.change.as_ref().is_some_and(|change| matches!(change.stage, Stage::Settling));
+        let is_between = is_settling || self.membership.is_joint() || self.is_membership_open();
+        if is_between
+            || leading.transfer.is_some()
+            || self.commit < leading.start
+            || self.membership.store(member).is_some()
+        {
+            return;
+        }
+        if let Ok(described) = self.membership.clone().with_store(member, store) {
+            self.append_membership(ProposalId::default(), &described, effects);
+        }
     }
 
     fn begin_change(
@@ -147,7 +171,9 @@ impl Raft {
         if is_quiet && self.membership.is_voter(self.node) {
             return; // nearly always
         }
-        let late = leading.find_late(self.log.last(), &self.timers, self.options.catch_up_timeout);
+        let is_known =
+            |member| self.membership.store(self.node).is_none() || self.membership.store(member).is_some();
+        let late = leading.find_late(self.log.last(), &self.timers, self.options.catch_up_timeout, is_known);
         if is_open || self.commit < leading.start {
             return;
         }
@@ -225,7 +251,14 @@ impl Change {
 
 impl Leadership {
     /// Looks at how far the newcomers have come. One that takes too long, if there is one.
-    fn find_late(&mut self, last: Index, timers: &Timers, patience: Duration) -> Option<NodeId> {
+    /// Nobody has caught up who is known by no disk.
+    fn find_late(
+        &mut self,
+        last: Index,
+        timers: &Timers,
+        patience: Duration,
+        is_known: impl Fn(NodeId) -> bool,
+    ) -> Option<NodeId> {
         let change = self.change.as_deref_mut()?;
         let Stage::Learning { newcomers, began, .. } = &mut change.stage else { return None };
         let (now, timing) = (timers.now, timers.timing);
@@ -233,7 +266,8 @@ impl Leadership {
             let at = self.peers.binary_search_by_key(&newcomer.id, |peer| peer.id);
             let peer: Option<&Peer> = at.ok().map(|at| &self.peers[at]);
             if peer.is_some_and(|peer| peer.matched >= newcomer.upto) {
-                newcomer.caught_up = now.since(newcomer.began.0) < timing.election_timeout_min;
+                let is_near = now.since(newcomer.began.0) < timing.election_timeout_min;
+                newcomer.caught_up = is_near && is_known(newcomer.id);
                 (newcomer.began, newcomer.upto) = (Moment(now), last);
             }
             let heard = peer.map_or(began.0, |peer| peer.contact.0.max(began.0));

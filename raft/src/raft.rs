@@ -114,6 +114,7 @@ impl Engine for Raft {
             Event::TransferLeadership { proposal, to } => {
                 self.on_transfer_leadership(proposal, to, effects);
             }
+            Event::StoreMet { member, store } => self.on_store_met(member, store, effects),
             Event::Durable(seq) => {
                 self.log.made_durable(seq);
                 self.on_own_vote_durable(seq, effects);

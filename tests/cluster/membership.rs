@@ -236,6 +236,43 @@ pub(crate) async fn leadership_moves_on_request_and_before_a_shutdown<E: Engine>
     println!("a leader was shut down, and writes went on within {} ms", begun.elapsed().as_millis());
 }
 
+/// A node loses its disk and is started as before. It is refused, says so, and disturbs nobody; then it is removed and
+/// added again, while it runs.
+pub(crate) async fn a_wiped_node_is_refused_and_comes_back_as_a_learner<E: Engine>() {
+    let mut members = Members::found::<E>(&[1, 2, 3]);
+    let leader = members.node(1).leader().await.unwrap().0;
+    let (wiped, stays) = (leader % 3 + 1, members.node(leader));
+    stays.propose(number(1)).await.unwrap();
+    let known = stays.status().membership.store(NodeId(wiped)).expect("the stores of founders are known");
+    members.stop(wiped).await;
+    members.start::<E>(wiped, &[1, 2, 3], false);
+    let mut status = members.node(wiped).watch();
+    let refused = |status: &Status| !status.refused_stores.is_empty();
+    let refused = status.wait_for(refused).await.unwrap().clone();
+    let refusal = refused.refused_stores[0];
+    assert_eq!((refusal.node, refusal.known), (NodeId(wiped), known));
+    assert!(refused.notes.iter().any(|note| note.contains("remove node") && note.contains("add it again")));
+    let generation = stays.status().generation;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(stays.status().generation, generation, "there was no election");
+    stays.propose(number(2)).await.unwrap();
+    if !E::CAPABILITIES.membership_change {
+        println!("{} cannot change its members, so the disk stays refused", E::NAME);
+        return;
+    }
+    stays.remove(wiped).await.unwrap();
+    stays.add_learner(wiped, "").await.unwrap();
+    stays.promote(wiped).await.unwrap();
+    let again = stays.members().await.unwrap().store(NodeId(wiped));
+    assert_eq!(again, Some(refusal.found), "it has a vote, so it is known by its disk");
+    // With one of the others gone, its vote and its disk count.
+    let other = leader % 3 + 2;
+    members.stop(if other > 3 { 1 } else { other }).await;
+    members.node(wiped).propose(number(3)).await.unwrap();
+    holds_all(&members.node(wiped), &[1, 2, 3]).await;
+    assert_eq!(members.node(wiped).status().refused_stores, []);
+}
+
 pub(crate) async fn without_the_capability_the_request_is_refused<E: Engine>() {
     let members = Members::found::<E>(&[1]);
     let node = members.node(1);

@@ -1,6 +1,13 @@
 //! Replicas driven by hand, two of three members of a cluster: what once went wrong between them, moment by moment.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+#[macro_use]
+#[path = "../engines/mod.rs"]
+mod engines;
 mod pair;
+mod trio;
+mod wiped;
 
 use std::time::Duration;
 

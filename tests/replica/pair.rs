@@ -8,10 +8,14 @@ use quorate::{
     Membership, NodeId, Outline, Raft, RaftOptions, Recovered, Role, SnapshotMark, StoreId, Time,
 };
 
+/// The disk of each: they are told apart by their numbers.
+const STORE: StoreId = StoreId(1);
+
 type Member = Replica<Raft, u32, u32>;
 
 fn founders() -> Membership {
-    Membership::of_voters([1, 2, 3].map(NodeId)).expect("a few members")
+    let three = Membership::of_voters([1, 2, 3].map(NodeId)).expect("a few members");
+    [1, 2, 3].into_iter().fold(three, |three, id| three.with_store(NodeId(id), STORE).expect("a member"))
 }
 
 pub(crate) fn mark(index: u64) -> SnapshotMark {
@@ -27,7 +31,7 @@ pub(crate) fn member(
     outline: Outline,
 ) -> Member {
     let cluster = ClusterName::new("pair").expect("a good name");
-    let (node, engine, store) = (NodeId(id), Raft::NAME, StoreId(1));
+    let (node, engine, store) = (NodeId(id), Raft::NAME, STORE);
     let identity = Identity { cluster, node, engine, store, incarnation };
     let (now, options, engine) = (Time::ZERO, Options::default(), RaftOptions::default());
     let start = Start { identity, founders: founders(), snapshot, now, seed: id, options, engine };

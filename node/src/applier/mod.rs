@@ -80,6 +80,11 @@ impl<S: StateMachine> Applier<S> {
         self
     }
 
+    /// The cluster begins with these members.
+    pub fn founded(&mut self, members: Membership) {
+        self.membership = members;
+    }
+
     /// A digest of the state that the other replicas are to be told of: for which entry, and which.
     pub fn take_digest(&mut self) -> Option<(Index, u64)> {
         self.divergence.take_own()

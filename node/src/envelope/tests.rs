@@ -5,9 +5,9 @@ use consensus_api::PROTOCOL_VERSION;
 use super::*;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Word(u8);
+struct Sound(u8);
 
-impl Message for Word {
+impl Message for Sound {
     fn lane(&self) -> Lane {
         Lane::Control
     }
@@ -15,12 +15,16 @@ impl Message for Word {
         out.put_u8(self.0);
     }
     fn decode(bytes: Bytes) -> Result<Self, MessageError> {
-        bytes.first().copied().map(Word).ok_or(MessageError("it is cut short"))
+        bytes.first().copied().map(Sound).ok_or(MessageError("it is cut short"))
     }
 }
 
-/// One of each, with its bytes in protocol version 1.
-fn golden() -> Vec<(Envelope<Word>, &'static str)> {
+/// The disk that everything is said from. Its bytes stand behind the first.
+const STORE: StoreId = StoreId(0xa7);
+const STORE_BYTES: &str = "a7000000000000000000000000000000";
+
+/// One of each, with its bytes in protocol version 1, but for the disk.
+fn golden() -> Vec<(Envelope<Sound>, &'static str)> {
     let generation = Generation::new(7, NodeId(2));
     let membership = Membership::of_voters([NodeId(1), NodeId(2)]).expect("a few members");
     let mark = SnapshotMark { index: Index(9), generation, membership: membership.clone() };
@@ -28,10 +32,11 @@ fn golden() -> Vec<(Envelope<Word>, &'static str)> {
     let refused = |reason| Envelope::ForwardRefused { incarnation, sequence, reason };
     let errand = |errand| Envelope::Errand { generation, incarnation, sequence, errand };
     let ended = |outcome| Envelope::ErrandEnded { incarnation, sequence, outcome };
+    let word = |word| Envelope::Word { asked: StoreId(8), word };
     let (node, address) = (NodeId(5), "b:7".to_owned());
     let members = "01 02000000 0100000000000000 0200000000000000 00000000 00000000 00000000";
     vec![
-        (Envelope::Engine(Word(5)), "01 05"),
+        (Envelope::Engine(Sound(5)), "01 05"),
         (Envelope::Forward { generation }, "02 0700000000000000 0200000000000000"),
         (refused(ForwardRefusal::NotLeader), "03 0800000000000000 0400000000000000 01"),
         (refused(ForwardRefusal::ClockAhead), "03 0800000000000000 0400000000000000 02"),
@@ -62,6 +67,14 @@ fn golden() -> Vec<(Envelope<Word>, &'static str)> {
         (ended(ErrandOutcome::NotTaken), "09 0800000000000000 0400000000000000 02"),
         (ended(ErrandOutcome::Refused("no".to_owned())), "09 0800000000000000 0400000000000000 03 6e6f"),
         (ended(ErrandOutcome::Unknown), "09 0800000000000000 0400000000000000 04"),
+        (Envelope::Introduction, "0a"),
+        (word(Word::Founding), "0b 08000000000000000000000000000000 01 00000000000000000000000000000000"),
+        (
+            word(Word::KnownBy(StoreId(9))),
+            "0b 08000000000000000000000000000000 02 09000000000000000000000000000000",
+        ),
+        (word(Word::Awaited), "0b 08000000000000000000000000000000 03 00000000000000000000000000000000"),
+        (word(Word::Unknown), "0b 08000000000000000000000000000000 04 00000000000000000000000000000000"),
     ]
 }
 
@@ -82,17 +95,18 @@ fn the_bytes_of_protocol_version_1() {
             _ => golden.to_owned(),
         };
         let golden: String = golden.split_whitespace().collect();
-        let frame = envelope.seal(Bytes::new(), &mut BytesMut::new());
+        let golden = format!("{}{STORE_BYTES}{}", &golden[..2], &golden[2..]);
+        let frame = envelope.seal(STORE, Bytes::new(), &mut BytesMut::new());
         assert_eq!(format!("{:x}", frame.head), golden, "{envelope:?}");
-        assert_eq!(Envelope::open(frame.head), Ok(envelope));
+        assert_eq!(Envelope::open(frame.head), Ok((STORE, envelope)));
     }
     // None is missing: whatever kind is known is above.
     for kind in 0..=u8::MAX {
         let noise = Bytes::from([&[kind][..], &[0; 100]].concat());
-        let is_known = Envelope::<Word>::open(noise) != Err(MessageError("unknown kind"));
+        let is_known = Envelope::<Sound>::open(noise) != Err(MessageError("unknown kind"));
         let is_there = golden()
             .iter()
-            .any(|(envelope, _)| envelope.seal(Bytes::new(), &mut BytesMut::new()).head[0] == kind);
+            .any(|(envelope, _)| envelope.seal(STORE, Bytes::new(), &mut BytesMut::new()).head[0] == kind);
         assert_eq!(is_known, is_there, "kind {kind}");
     }
 }
@@ -100,10 +114,11 @@ fn the_bytes_of_protocol_version_1() {
 #[test]
 fn no_part_of_a_message_is_that_message() {
     for (envelope, _) in golden() {
-        let frame = envelope.seal(Bytes::new(), &mut BytesMut::new());
+        let frame = envelope.seal(STORE, Bytes::new(), &mut BytesMut::new());
         for cut in 0..frame.head.len() {
             // A text that ends early is still a text.
-            assert_ne!(Envelope::open(frame.head.slice(..cut)).as_ref(), Ok(&envelope), "cut at {cut}");
+            let read = Envelope::open(frame.head.slice(..cut)).map(|(_, read)| read);
+            assert_ne!(read.as_ref(), Ok(&envelope), "cut at {cut}");
         }
     }
 }
@@ -112,13 +127,13 @@ fn no_part_of_a_message_is_that_message() {
 #[test]
 fn every_damaged_byte_is_an_error_or_another_message() {
     for (envelope, _) in golden() {
-        let head = envelope.seal(Bytes::new(), &mut BytesMut::new()).head;
+        let head = envelope.seal(STORE, Bytes::new(), &mut BytesMut::new()).head;
         for at in 0..head.len() {
             for value in 0..=u8::MAX {
                 let mut damaged = BytesMut::from(&head[..]);
                 damaged[at] = value;
-                if let Ok(read) = Envelope::<Word>::open(damaged.freeze()) {
-                    let again = read.seal(Bytes::new(), &mut BytesMut::new());
+                if let Ok((store, read)) = Envelope::<Sound>::open(damaged.freeze()) {
+                    let again = read.seal(store, Bytes::new(), &mut BytesMut::new());
                     // A text that is none any more grows by the signs that stand for what could not be read.
                     assert!(again.head.len() <= 3 * head.len());
                 }
@@ -133,7 +148,7 @@ fn no_bytes_panic() {
         for len in 0..64 {
             let mut bytes = vec![0xff; len];
             bytes.insert(0, kind);
-            let _ = Envelope::<Word>::open(bytes.into());
+            let _ = Envelope::<Sound>::open(bytes.into());
         }
     }
 }

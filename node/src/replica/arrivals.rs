@@ -16,11 +16,19 @@ use crate::envelope::{Envelope, ForwardRefusal};
 
 impl<E: Engine, P, R> Replica<E, P, R> {
     pub(super) fn frame(&mut self, now: Time, wall: LogTime, from: NodeId, frame: Frame) {
-        let envelope = match Envelope::open(frame.head) {
-            Ok(envelope) => envelope,
+        let (store, envelope) = match Envelope::open(frame.head) {
+            Ok(opened) => opened,
             Err(error) => return self.note(format!("node {from} sent a frame that makes no sense: {error}")),
         };
         match envelope {
+            Envelope::Introduction => return self.introduced(from, store),
+            Envelope::Word { asked, word } => return self.told(now, (from, store), asked, word),
+            // What is said among members is not for a disk that does not take part yet.
+            _ if self.founding.is_some() || !self.admits(from, store) => return,
+            _ => self.meet(now, from, store),
+        }
+        match envelope {
+            Envelope::Introduction | Envelope::Word { .. } => {}
             Envelope::Engine(message) => {
                 if let Some(entries) = self.decode(from, frame.body) {
                     self.step(now, Event::Message { from, message, entries: &entries });
@@ -160,7 +168,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 let body = self.scratch.split().freeze();
                 let envelope = Envelope::Forward { generation };
                 let lane = envelope.lane();
-                let frame = Envelope::<E::Message>::seal(&envelope, body, &mut self.scratch);
+                let frame =
+                    Envelope::<E::Message>::seal(&envelope, self.identity.store, body, &mut self.scratch);
                 self.out.frames.push(OutgoingFrame { to: leader, lane, frame, forwards: Some(sequence) });
             }
         }

@@ -30,7 +30,7 @@ pub(super) struct OwnEntries<M> {
 impl<E: Engine, P, R> Replica<E, P, R> {
     /// Hands an event to the engine, and carries out what follows.
     pub(super) fn step(&mut self, now: Time, event: Event<'_, E::Message>) {
-        if self.stopped.is_some() {
+        if self.stopped.is_some() || self.founding.is_some() {
             return;
         }
         let mut effects = std::mem::take(&mut self.effects);

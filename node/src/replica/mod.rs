@@ -9,6 +9,7 @@ mod arrivals;
 mod durability;
 mod effects;
 mod feeding;
+mod founding;
 mod freshness;
 mod outputs;
 mod proposals;
@@ -17,6 +18,7 @@ mod recovery;
 mod room;
 mod roster;
 mod shipping;
+mod stores;
 mod transfers;
 mod waiting_list;
 
@@ -34,12 +36,14 @@ use self::administration::Administration;
 pub(crate) use self::administration::CHANGE_DEADLINE;
 use self::durability::Durability;
 use self::feeding::Feeding;
+use self::founding::Founding;
 pub(crate) use self::proposals::NODE_STOPPED;
 use self::proposals::Proposals;
 use self::reads::Reads;
 use self::room::Room;
 use self::roster::Roster;
 use self::shipping::Shipping;
+use self::stores::Stores;
 use self::transfers::Transfers;
 use crate::cache::Cache;
 use crate::divergence;
@@ -68,6 +72,9 @@ pub struct Replica<E: Engine, P, R> {
     transfers: Transfers,
     administration: Administration,
     roster: Roster,
+    stores: Stores,
+    /// Until this disk takes part: then the engine is only there to be looked at, and is asked nothing.
+    founding: Option<Box<Founding<E::Options>>>,
     forwarded: ForwardedBy,
     /// The first generation this node led in this life.
     led: Option<Generation>,
@@ -179,18 +186,21 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if self.stopped.is_some() {
             return;
         }
-        if now >= self.engine.deadline() {
+        self.found(now);
+        if now >= self.next_tick() {
             self.step(now, Event::Tick);
         }
         if self.forward_not_before <= now {
             self.forward_not_before = Time::ZERO;
         }
-        self.give_way(now);
-        self.propose_queued(now, wall);
-        self.begin_reads(now);
+        if self.founding.is_none() {
+            self.give_way(now);
+            self.propose_queued(now, wall);
+            self.begin_reads(now);
+            self.retry_transfers(now);
+            self.feed();
+        }
         self.run_errands(now);
-        self.retry_transfers(now);
-        self.feed();
         self.proposals.expire(now, &mut self.out.failed);
         self.reads.expire(now, &mut self.out.failed_reads);
         let applied =
@@ -213,8 +223,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     pub fn deadline(&self) -> Time {
         let paused = if self.proposals.is_idle() { Time::MAX } else { self.forward_not_before };
         let paused = if paused == Time::ZERO { Time::MAX } else { paused };
-        self.engine
-            .deadline()
+        self.next_tick()
+            .min(self.founding.as_ref().map_or(Time::MAX, |founding| founding.deadline()))
             .min(self.proposals.next_expiry())
             .min(self.reads.next_deadline())
             .min(self.transfers.next_deadline())
@@ -338,6 +348,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     pub fn arrival(&mut self, now: Time, wall: LogTime, arrival: Arrival) {
         match arrival {
             Arrival::Frame { from, frame } => self.frame(now, wall, from, frame),
+            Arrival::Connected(peer) if self.founding.is_some() => self.ask_founder(peer),
             Arrival::Connected(peer) => self.step(now, Event::Connected(peer)),
             Arrival::Unreachable(peer) => self.step(now, Event::Unreachable(peer)),
             Arrival::Refused { reason, .. } => self.note(reason),
@@ -357,7 +368,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     fn ship(&mut self, to: NodeId, envelope: Envelope<E::Message>, body: Bytes) {
         let lane = envelope.lane();
-        let frame: Frame = envelope.seal(body, &mut self.scratch);
+        let frame: Frame = envelope.seal(self.identity.store, body, &mut self.scratch);
         self.out.frames.push(OutgoingFrame { to, lane, frame, forwards: None });
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use consensus_api::{Batch, Entry, Error, Frame, Index, Lane, NodeId, SnapshotMark, WriteSeq};
+use consensus_api::{Batch, Entry, Error, Frame, Index, Lane, Membership, NodeId, SnapshotMark, WriteSeq};
 
 /// What a replica wants done. Emptied by the driver after every call, and used again.
 ///
@@ -76,6 +76,8 @@ pub enum ApplyWork<P> {
         /// Who waits for its commands.
         tickets: Vec<P>,
     },
+    /// The cluster is founded, by these members: that is what snapshots say from now on.
+    Founded(Membership),
     /// Replace the state by the newest snapshot, which is this one.
     Restore(SnapshotMark),
     /// Take a snapshot of the state as it is when this comes up.

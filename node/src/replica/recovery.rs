@@ -2,19 +2,21 @@
 
 use bytes::BytesMut;
 use consensus_api::{
-    Effects, Engine, Event, Generation, Identity, Index, Membership, Op, Outline, Recovered, Setup,
+    Effects, Engine, Event, Generation, Identity, Index, Membership, NodeId, Op, Outline, Recovered, Setup,
     SnapshotMark, StartError, Time,
 };
 
 use super::administration::Administration;
 use super::durability::Durability;
 use super::feeding::Feeding;
+use super::founding::Founding;
 use super::outputs::Outputs;
 use super::proposals::Proposals;
 use super::reads::Reads;
 use super::room::Room;
 use super::roster::Roster;
 use super::shipping::Shipping;
+use super::stores::Stores;
 use super::transfers::Transfers;
 use super::{ForwardedBy, Replica};
 use crate::cache::Cache;
@@ -48,25 +50,22 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         let Start { identity, founders, snapshot, now, seed, options, engine } = start;
         let Recovered { mut outline, mut notes, .. } = recovered;
         let mut effects = Effects::new();
-        found(&mut outline, &founders, &mut effects);
-        note_membership(&outline, &founders, &mut notes);
-        let marked = outline.snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
-        let restored = snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
-        if restored < marked {
-            let problem = format!(
-                "it continues a snapshot of entry {marked}, but the newest there is of {restored}; restore the snapshot file, or remove this node and add it again with an empty folder"
-            );
-            return Err(StartError::Log { node: identity.node, problem });
-        }
         let setup = Setup {
             node: identity.node,
-            founders,
+            founders: founders.clone(),
             now,
             seed,
             timing: options.timing,
             flow: options.flow,
             options: engine,
         };
+        let founding = Founding::of(&identity, &setup, &outline, snapshot.as_ref()).map(Box::new);
+        match &founding {
+            Some(founding) => outline = founding.outline().clone(),
+            None => begin(&mut outline, &founders, &mut effects),
+        }
+        note_membership(&outline, &founders, &mut notes);
+        let (marked, restored) = check_snapshot(identity.node, &outline, snapshot.as_ref())?;
         let engine = E::recover(setup, &outline)?;
         let retry_after = options.timing.election_timeout_min;
         let mut replica = Self {
@@ -81,6 +80,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             transfers: Transfers::new(retry_after * 2),
             administration: Administration::new(),
             roster: Roster::new(retry_after * 4),
+            stores: Stores::default(),
+            founding,
             forwarded: ForwardedBy::new(),
             led: None,
             settled: Generation::ZERO,
@@ -109,17 +110,35 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             replica.out.apply.clear();
         }
         replica.step(now, Event::Applied(restored));
+        replica.found(now);
         Ok(replica)
     }
 }
 
 /// A new log begins with the founding membership, at index 0: from then on the log says who takes part.
-fn found<M>(outline: &mut Outline, founders: &Membership, effects: &mut Effects<M>) {
+fn begin<M>(outline: &mut Outline, founders: &Membership, effects: &mut Effects<M>) {
     if outline.snapshot.is_none() {
         let mark = SnapshotMark { membership: founders.clone(), ..SnapshotMark::default() };
         effects.write(Op::SnapshotMark(mark.clone()));
         outline.snapshot = Some(mark);
     }
+}
+
+/// The last entry that the log says is in a snapshot, and the last that is in the one there is.
+fn check_snapshot(
+    node: NodeId,
+    outline: &Outline,
+    snapshot: Option<&SnapshotMark>,
+) -> Result<(Index, Index), StartError> {
+    let marked = outline.snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
+    let restored = snapshot.map_or(Index::ZERO, |mark| mark.index);
+    if restored < marked {
+        let problem = format!(
+            "it continues a snapshot of entry {marked}, but the newest there is of {restored}; restore the snapshot file, or remove this node and add it again with an empty folder"
+        );
+        return Err(StartError::Log { node, problem });
+    }
+    Ok((marked, restored))
 }
 
 fn note_membership(outline: &Outline, founders: &Membership, notes: &mut Vec<String>) {

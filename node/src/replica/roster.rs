@@ -28,7 +28,9 @@ impl Roster {
 
     /// Takes note of the membership in force, and of the time.
     pub(super) fn update(&mut self, now: Time, members: &Membership, out: &mut Vec<AddressChange>) {
-        if *members != self.known {
+        // Whoever knows no members yet has not heard that anybody left.
+        let is_news = *members != self.known && members.members().next().is_some();
+        if is_news {
             for node in members.members() {
                 self.leaving.remove(&node);
                 let address =
@@ -76,5 +78,16 @@ mod tests {
         roster.update(at, &described, &mut out);
         assert_eq!(out, [(NodeId(2), Some("b:1".to_owned()))], "and are told anew when they come back");
         assert_eq!(roster.next_deadline(), Time::MAX);
+    }
+
+    /// A node on a wiped disk was told of the founders, and is added again: those it knew from its start stay known.
+    #[test]
+    fn nobody_is_forgotten_for_want_of_a_membership() {
+        let mut roster = Roster::new(Duration::from_secs(1));
+        let three = Membership::of_voters([1, 2, 3].map(NodeId)).unwrap();
+        let mut out = Vec::new();
+        roster.update(Time(0), &three, &mut out);
+        roster.update(Time(1), &Membership::default(), &mut out);
+        assert_eq!((roster.next_deadline(), out), (Time::MAX, Vec::new()));
     }
 }

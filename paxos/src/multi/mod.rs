@@ -129,7 +129,8 @@ impl Engine for MultiPaxos {
             Event::Connected(peer) => self.on_connected(peer, effects),
             Event::SnapshotTaken { mark, keep_from } => self.on_snapshot_taken(mark, keep_from, effects),
             Event::SnapshotReceived { mark, .. } => self.on_snapshot_received(mark, effects),
-            Event::SnapshotSent { .. } => {} // whoever still lacks something asks again
+            // Whoever still lacks something asks again; and who founds is known by its disk from the beginning.
+            Event::SnapshotSent { .. } | Event::StoreMet { .. } => {}
             Event::Tick => self.on_tick(effects),
         }
         self.propose_what_is_left(effects);

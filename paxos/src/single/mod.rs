@@ -119,8 +119,8 @@ impl Engine for Paxos {
             Event::Connected(peer) => self.on_connected(peer, effects),
             Event::SnapshotTaken { mark, keep_from } => self.on_snapshot_taken(mark, keep_from, effects),
             Event::SnapshotReceived { mark, .. } => self.on_snapshot_received(mark, effects),
-            // Whatever was lost is said again, and whoever lacks something asks again.
-            Event::Unreachable(_) | Event::SnapshotSent { .. } => {}
+            // Whatever was lost is said again, whoever lacks something asks again, and founders are known by their disks.
+            Event::Unreachable(_) | Event::SnapshotSent { .. } | Event::StoreMet { .. } => {}
             Event::Tick => self.on_tick(effects),
         }
         self.answer_reads(effects);

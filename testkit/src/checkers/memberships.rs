@@ -45,9 +45,17 @@ impl Memberships {
     }
 
     /// A snapshot was restored: it says who took part as of its last entry.
-    pub(super) fn restored(&self, mark: &SnapshotMark) -> Checked {
+    pub(super) fn restored(&mut self, mark: &SnapshotMark) -> Checked {
         let committed = self.as_of(mark.index);
         if mark.membership == *committed {
+            return Ok(());
+        }
+        // By which disks founders are known they find out before the first entry: all the same.
+        let is_founding =
+            self.committed.range(..=mark.index).next_back().is_some_and(|(at, _)| *at == Index::ZERO);
+        let are_unknown = committed.members().all(|member| committed.store(member).is_none());
+        if is_founding && are_unknown && committed.has_same_members(&mark.membership) {
+            self.committed.insert(Index::ZERO, mark.membership.clone());
             return Ok(());
         }
         let what = format!("the snapshot at {} has {:?}, the log {committed:?}", mark.index, mark.membership);

@@ -81,6 +81,11 @@ impl<E: Engine> Member<E> {
         }
     }
 
+    /// Whether it is one of those who found the cluster, rather than wait to be added.
+    pub(crate) fn is_founder(&self) -> bool {
+        !self.founders.voters().is_empty()
+    }
+
     /// The node's own monotonic clock at a moment of the simulation.
     pub(crate) fn local(&self, now: Time) -> Time {
         Time(now.0 + now.0 / 1000 * self.drift_permille)
@@ -109,7 +114,8 @@ impl<E: Engine> Member<E> {
             Identity { cluster, node: self.id, engine: E::NAME, store: StoreId::default(), incarnation };
         let recovered = self.disk.open(&identity)?;
         identity.store = recovered.store;
-        let mut applier = Applier::new(Ledger::default(), self.founders.clone());
+        let begins = recovered.outline.snapshot.as_ref().map_or(&self.founders, |mark| &mark.membership);
+        let mut applier = Applier::new(Ledger::default(), begins.clone());
         let snapshot = self.disk.snapshot().cloned();
         if let Some((mark, bytes)) = &snapshot {
             applier.restore(mark.clone(), &mut &bytes[..]).map_err(|failure| wrong(failure.0))?;
@@ -190,7 +196,9 @@ impl<E: Engine> Running<E> {
             ApplyWork::Entry { entry, .. } if entry.index > self.applier.applied() => {
                 Some(entry.record_len())
             }
-            ApplyWork::Entry { .. } | ApplyWork::Restore(_) | ApplyWork::Snapshot => None,
+            ApplyWork::Entry { .. } | ApplyWork::Founded(_) | ApplyWork::Restore(_) | ApplyWork::Snapshot => {
+                None
+            }
         };
         self.apply.iter().rev().filter_map(bytes).skip(1).sum()
     }

@@ -158,6 +158,7 @@ impl<E: Engine> Simulation<E> {
                 let wait = Duration::from_micros(self.chances.apply.between(100, 50_000));
                 self.to(at, wait, Own::SnapshotKept { mark, bytes });
             }
+            Some(ApplyWork::Founded(members)) => running.applier.founded(members),
             Some(ApplyWork::Entry { .. }) | None => {}
         }
         self.settle(at)

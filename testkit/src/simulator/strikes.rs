@@ -225,7 +225,10 @@ impl<E: Engine> Simulation<E> {
     /// A node ends in order, and what it holds is damaged before it starts again. Never of more than a minority.
     fn damage(&mut self, at: usize, chance: &mut crate::Random) {
         let hit = self.members.iter().filter(|member| member.lost || member.disk.damaged).count();
-        if self.members[at].running.is_none() || (hit + 1) * 2 >= self.members.len() {
+        // A cluster is founded by all, so none may be lost before.
+        let knows_all = |member: &super::Member<E>| member.disk.outline().snapshot.is_some();
+        let is_founded = self.members.iter().filter(|member| member.is_founder()).all(knows_all);
+        if self.members[at].running.is_none() || (hit + 1) * 2 >= self.members.len() || !is_founded {
             return;
         }
         let fault = if chance.one_in(2) { DiskFault::FlippedBit } else { DiskFault::ZeroedSector };
