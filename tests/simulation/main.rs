@@ -38,8 +38,8 @@ fn on_files<E: Engine>(plan: &Plan) -> Report {
 fn finish<E: Engine>(mut run: Run, plan: &Plan, option: &str) -> Report {
     run.go_with::<E>(options::of::<E>(plan)).unwrap_or_else(|failed| {
         panic!(
-            "seed {} on {}: {}: {}\nagain: cargo run --release --example simulate --all-features -- --engine {} --from {} --seeds 1 --steps {}{option}",
-            plan.seed, E::NAME, failed.0.property, failed.0.what, E::NAME, plan.seed, plan.steps
+            "{plan:?} on {}: {}: {}\nagain, unless it has faults of its own: cargo run --release --example simulate --all-features -- --engine {} --from {} --seeds 1 --steps {}{option}",
+            E::NAME, failed.0.property, failed.0.what, E::NAME, plan.seed, plan.steps
         )
     })
 }
@@ -65,8 +65,12 @@ fn sample<E: Engine>() {
     let mut counts = BTreeMap::new();
     let lacks = |counts: &_| absent(counts, E::CAPABILITIES, cfg!(feature = "file"));
     while seeds < SEEDS_MIN || begin.elapsed() < time() || (seeds < SEEDS_MAX && !lacks(&counts).is_empty()) {
-        let plan = &plan(seeds, 3000);
-        let report = if seeds % 2 == 0 { in_model::<E>(plan) } else { on_files::<E>(plan) };
+        let mut plan = plan(seeds, 3000);
+        if seeds % 10 == 9 {
+            // In runs this short disks rot too rarely.
+            plan.faults = Some(Faults { disk_damage_every_ms: 1000, ..plan.faults() });
+        }
+        let report = if seeds % 2 == 0 { in_model::<E>(&plan) } else { on_files::<E>(&plan) };
         seeds += 1;
         steps += report.steps;
         checks += report.checks;
