@@ -22,13 +22,16 @@ pub(crate) fn of<E: Engine>(plan: &Plan) -> impl FnMut(NodeId) -> E::Options + u
     }
 }
 
-#[cfg(feature = "raft")]
+/// Whatever of this the engine has.
+#[allow(unused_variables, clippy::needless_pass_by_ref_mut, reason = "not every engine is compiled in")]
 fn set(options: &mut dyn Any, lease_drift_ppm_max: Option<u32>, priority: u8) {
+    #[cfg(feature = "raft")]
     if let Some(raft) = options.downcast_mut::<quorate::RaftOptions>() {
         raft.lease_drift_ppm_max = lease_drift_ppm_max;
         raft.priority = priority;
     }
+    #[cfg(feature = "multi-paxos")]
+    if let Some(multi_paxos) = options.downcast_mut::<quorate::MultiPaxosOptions>() {
+        multi_paxos.lease_drift_ppm_max = lease_drift_ppm_max;
+    }
 }
-
-#[cfg(not(feature = "raft"))]
-fn set(_: &mut dyn Any, _: Option<u32>, _: u8) {}
