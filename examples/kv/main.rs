@@ -7,7 +7,8 @@
 //! redis-cli -p 6403 get greeting               and a GET sees every SET that was answered
 //! ```
 //!
-//! `kv node` runs one member of a cluster, for several machines; `kv --help` has the options.
+//! `kv node` runs one member of a cluster, for several machines; `kv join` one that is added to it, and `kv admin` (or
+//! `redis-cli ADMIN`) changes who takes part; `kv --help` has the options, and docs/membership.md the steps.
 //!
 //! # How it is made
 //!
@@ -20,7 +21,7 @@
 //! ```
 //!
 //! [`connection`] runs one client, [`server`] lets them in, [`member`] puts a node and its server on a thread of their
-//! own. [`session`] answers what concerns the connection and not the store.
+//! own. [`session`] answers what concerns the connection and not the store, [`admin`] what concerns the cluster.
 //!
 //! # What a client may rely on
 //!
@@ -33,6 +34,7 @@
 
 #![allow(unreachable_pub, reason = "an example is a program: nothing in it is reached from outside")]
 
+mod admin;
 mod command;
 mod connection;
 mod credentials;
@@ -45,6 +47,7 @@ mod keyspace;
 mod level;
 mod limits;
 mod member;
+mod operator;
 mod options;
 mod parser;
 mod pipeline;
@@ -74,7 +77,9 @@ async fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match options.subcommand {
         None => run_three(options).await,
-        Some(Subcommand::Node(node)) => run_one(node).await,
+        Some(Subcommand::Node(node)) => run_one(node, false).await,
+        Some(Subcommand::Join(node)) => run_one(node, true).await,
+        Some(Subcommand::Admin(asked)) => operator::run(&asked),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -105,6 +110,7 @@ async fn run_three(options: Options) -> Result<(), String> {
             peer_listener,
             peers: peers.clone(),
             shown: Shown::default(),
+            joins: false,
         };
         running.push(member.start(stop.clone()).await?);
         println!("node {id} serves on 127.0.0.1:{port}");
@@ -115,8 +121,8 @@ async fn run_three(options: Options) -> Result<(), String> {
     run_until_stopped(running, stop).await
 }
 
-/// One member of a cluster whose others are elsewhere.
-async fn run_one(options: NodeOptions) -> Result<(), String> {
+/// One member of a cluster whose others are elsewhere: a founder, or one that waits to be added.
+async fn run_one(options: NodeOptions, joins: bool) -> Result<(), String> {
     let peer_listener = Tcp::listen(options.peer_listen).await.map_err(|error| error.to_string())?;
     let peers: Peers = options.peers.iter().map(|peer| (peer.id, &peer.address)).collect();
     let shown = options.credentials.load().map_err(|sentence| format!("node {}: {sentence}", options.id))?;
@@ -132,10 +138,13 @@ async fn run_one(options: NodeOptions) -> Result<(), String> {
         peer_listener,
         peers: peers.clone(),
         shown: shown.clone(),
+        joins,
     };
     let running = member.start(stop.clone()).await?;
     let status = running.node.status();
-    report_contradiction(&status, &peers);
+    if !joins {
+        report_contradiction(&status, &peers);
+    }
     shown.reload_when_asked(options.id)?;
     println!(
         "node {} of cluster {} serves on {} (engine {}, data in {})",

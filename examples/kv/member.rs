@@ -33,6 +33,8 @@ pub struct Member {
     pub peers: Peers,
     /// What it shows and demands of the other members.
     pub shown: Shown,
+    /// It founds nothing, and waits to be added.
+    pub joins: bool,
 }
 
 /// The engines that are compiled in.
@@ -120,6 +122,7 @@ impl Member {
         let builder = Node::builder(self.common.cluster, self.id, members, Store::default())
             .storage(FileLog::open(&self.data)?)
             .transport(self.shown.secure(self.peer_listener.with_peers(self.id, self.peers)));
+        let builder = if self.joins { builder.join() } else { builder };
         match self.common.engine {
             None => builder.start(),
             #[cfg(feature = "raft")]

@@ -28,8 +28,53 @@ pub struct Options {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Subcommand {
-    /// Runs one member of a cluster.
+    /// Runs one member of a cluster, which its members found together.
     Node(NodeOptions),
+    /// Runs a new member of a cluster that runs already. It waits until `kv admin add` says so on another member.
+    Join(NodeOptions),
+    /// Asks a member that runs about the cluster, or for a change: who takes part, and who leads.
+    Admin(AdminOptions),
+}
+
+/// What an operator wants, and whom to ask.
+#[derive(Clone, Debug, Args)]
+pub struct AdminOptions {
+    /// Where a member serves its clients; any will do.
+    #[arg(long, default_value = "127.0.0.1:6401", value_name = "ADDR")]
+    pub client: String,
+    #[command(subcommand)]
+    pub errand: Errand,
+}
+
+/// What an operator wants. Each is answered once it is done.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Errand {
+    /// Shows who takes part.
+    Members,
+    /// Shows how this member stands, and what it knows of the others.
+    Status,
+    /// Adds a member without a vote: it receives everything.
+    Add {
+        /// Its number.
+        id: u64,
+        /// Where the other members reach it, such as 10.0.0.4:7000.
+        address: String,
+    },
+    /// Gives a member a vote, once it has caught up.
+    Promote {
+        /// Its number.
+        id: u64,
+    },
+    /// Removes a member. A leader hands over first.
+    Remove {
+        /// Its number.
+        id: u64,
+    },
+    /// Lets another lead.
+    Transfer {
+        /// Its number; without one, whoever is best placed.
+        id: Option<u64>,
+    },
 }
 
 /// One member.
@@ -47,7 +92,7 @@ pub struct NodeOptions {
     /// Where the other members connect, such as 0.0.0.0:7000.
     #[arg(long, value_name = "ADDR")]
     pub peer_listen: String,
-    /// A member and where it is reached from here. Once per member, this one included.
+    /// A member and where it is reached from here. Once per member; a founder names itself, too.
     #[arg(long = "peer", value_name = "ID=ADDR", required = true)]
     pub peers: Vec<Peer>,
     #[command(flatten)]

@@ -22,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use quorate::{Error, Index, LogTime, Node};
 
+use crate::admin::carry_out;
 use crate::command::{Command, Query, Response};
 use crate::level::Level;
 use crate::reply::{Protocol, Reply};
@@ -58,6 +59,8 @@ type Watched = (Bytes, Option<u64>);
 enum Slot {
     Answered(Reply),
     Proposed(Awaited<(Index, Response)>, Frame),
+    /// The cluster was asked something.
+    Administered(Pin<Box<dyn Future<Output = Reply> + Send>>),
 }
 
 /// Queries to be answered by one read.
@@ -126,6 +129,10 @@ impl Pipeline {
                 self.slots.push_back(Slot::Answered(reply));
             }
             Request::Execute(queue) if burst.is_empty() => self.execute(cx, queue),
+            Request::Admin(admin) if burst.is_empty() => {
+                let answer = Box::pin(carry_out(self.node.clone(), admin));
+                self.slots.push_back(Slot::Administered(answer));
+            }
             held_back => return Err(held_back),
         }
         Ok(())
@@ -158,7 +165,15 @@ impl Pipeline {
             ready!(self.poll_burst(cx));
         }
         let Some(first) = self.slots.front_mut() else { return Poll::Pending };
-        let Slot::Proposed(answer, frame) = first else { return Poll::Ready(()) };
+        let (answer, frame) = match first {
+            Slot::Answered(_) => return Poll::Ready(()),
+            Slot::Administered(answer) => {
+                let reply = ready!(answer.as_mut().poll(cx));
+                *first = Slot::Answered(reply);
+                return Poll::Ready(());
+            }
+            Slot::Proposed(answer, frame) => (answer, frame),
+        };
         let (answered, frame) = (ready!(answer.as_mut().poll(cx)), frame.take());
         let reply = reply_to(answered, frame, &mut self.written);
         *first = Slot::Answered(reply);

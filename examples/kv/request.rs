@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::admin::{self, Admin};
 use crate::command::{Command, Query};
 use crate::grammar;
 use crate::limits::Limits;
@@ -19,6 +20,8 @@ pub enum Request {
     Command(Command),
     /// It concerns the connection or the node, so the [`Session`](crate::session::Session) sees to it.
     Session(Vec<Bytes>),
+    /// It concerns the cluster.
+    Admin(Admin),
     /// It begins, ends or guards a transaction.
     Boundary(Boundary),
     /// Carry out a transaction.
@@ -111,6 +114,7 @@ pub const TABLE: &[Entry] = &[
     entry("hello", -1, Flag::Fast, NO_KEYS, grammar::session),
     entry("readonly", 1, Flag::Fast, NO_KEYS, grammar::session),
     entry("readwrite", 1, Flag::Fast, NO_KEYS, grammar::session),
+    entry("admin", -2, Flag::Fast, NO_KEYS, admin::read),
     entry("quit", -1, Flag::Fast, NO_KEYS, grammar::session),
 ];
 

@@ -95,7 +95,7 @@ impl Queue {
             Request::Session(words) if words[0].eq_ignore_ascii_case(b"quit") => {
                 return Request::Session(words);
             }
-            Request::Session(_) => {
+            Request::Session(_) | Request::Admin(_) => {
                 self.failed = true;
                 return error("ERR Command not allowed inside a transaction");
             }

@@ -203,6 +203,9 @@ fn check_leading_step(before: &Raft, old: &Leadership, after: &Raft, new: &Leade
     laws.hold(!handing_over || last == after.log.last(), "who hands over takes nothing more into the log");
     for peer in &old.peers {
         let Some(later) = new.peer(peer.id) else { continue };
+        if peer.leaving.is_some() && later.leaving.is_none() {
+            continue; // it was added again, and begins anew
+        }
         laws.hold(peer.matched <= later.matched, "what a peer acknowledged stays acknowledged");
         laws.hold(peer.round <= later.round, "what a peer confirmed stays confirmed");
     }

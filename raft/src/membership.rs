@@ -93,7 +93,9 @@ impl Raft {
         let peers = &mut leading.peers;
         for id in membership.members().filter(|member| member != node) {
             match peers.binary_search_by_key(&id, |peer| peer.id) {
-                Ok(at) => peers[at].leaving = None,
+                Ok(at) if peers[at].leaving.is_none() => {}
+                // Added again: it may have another disk by now, and nothing of what was known of it holds.
+                Ok(at) => peers[at] = Peer::new(id, log.last(), timers.now),
                 Err(at) => peers.insert(at, Peer::new(id, log.last(), timers.now)),
             }
         }

@@ -17,5 +17,6 @@ mod processes;
 mod program;
 mod read_levels;
 mod refusals;
+mod replacement;
 mod three_nodes;
 mod transactions;

@@ -24,8 +24,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Three members, each a process with a folder of its own.
 pub(crate) struct Cluster {
     folder: TempDir,
-    client_ports: [u16; 3],
-    peer_ports: [u16; 3],
+    /// Also of members that may yet be added.
+    client_ports: [u16; 6],
+    peer_ports: [u16; 6],
     limits: Vec<String>,
     members: HashMap<u64, Child>,
 }
@@ -54,7 +55,18 @@ impl Cluster {
 
     /// Starts a member, anew or again, and waits until it serves.
     pub(crate) fn start_member(&mut self, id: u64) {
-        let mut process = self.command(id).stdout(Stdio::piped()).spawn().expect("kv starts");
+        let command = self.command(id);
+        self.start_as(id, command);
+    }
+
+    /// Starts a member that waits to be added to a cluster of these.
+    pub(crate) fn start_joining(&mut self, id: u64, members: &[u64]) {
+        let command = self.command_as("join", id, members);
+        self.start_as(id, command);
+    }
+
+    fn start_as(&mut self, id: u64, mut command: Command) {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("kv starts");
         let mut said = BufReader::new(process.stdout.take().expect("its output is piped"));
         let mut line = String::new();
         said.read_line(&mut line).expect("its output can be read");
@@ -64,12 +76,16 @@ impl Cluster {
 
     /// What would start a member.
     pub(crate) fn command(&self, id: u64) -> Command {
+        self.command_as("node", id, &MEMBERS)
+    }
+
+    fn command_as(&self, subcommand: &str, id: u64, members: &[u64]) -> Command {
         let at = |port: u16| format!("127.0.0.1:{port}");
         let mut command = kv();
-        command.args(["node", "--id", &id.to_string()]).arg("--data").arg(self.data(id));
+        command.args([subcommand, "--id", &id.to_string()]).arg("--data").arg(self.data(id));
         command.args(["--client", &at(self.client_port(id)), "--peer-listen", &at(self.peer_port(id))]);
-        for peer in MEMBERS {
-            command.args(["--peer", &format!("{peer}={}", at(self.peer_port(peer)))]);
+        for peer in members {
+            command.args(["--peer", &format!("{peer}={}", at(self.peer_port(*peer)))]);
         }
         command.args(self.limits.iter().map(|limit| limit.replace("{id}", &id.to_string())));
         command
@@ -90,7 +106,15 @@ impl Cluster {
         self.client_ports[id as usize - 1]
     }
 
-    fn peer_port(&self, id: u64) -> u16 {
+    /// What `kv admin` says to a member, and what that answers.
+    pub(crate) fn admin(&self, asked: u64, words: &[&str]) -> Result<String, String> {
+        let client = format!("127.0.0.1:{}", self.client_port(asked));
+        let output = run_to_end(kv().args(["admin", "--client", &client]).args(words));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    pub(crate) fn peer_port(&self, id: u64) -> u16 {
         self.peer_ports[id as usize - 1]
     }
 

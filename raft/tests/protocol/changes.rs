@@ -193,6 +193,25 @@ fn a_removed_member_that_comes_back_disturbs_nobody() {
     assert_eq!((cluster.leader(), cluster.term(1)), (Some(1), term));
 }
 
+/// A disk is lost, and its member removed and added again before the leader has forgotten how far it was.
+#[test]
+fn a_member_added_again_on_an_empty_disk_is_sent_everything() {
+    let mut cluster = grown(3, 0);
+    for _ in 0..5 {
+        cluster.propose(1);
+        cluster.settle();
+    }
+    cluster.crash(3);
+    for learners in [&[][..], &[3]] {
+        let change = cluster.change(1, &[1, 2], learners);
+        cluster.settle_without(&[3]);
+        assert!(cluster.is_completed(1, change), "{:?}", cluster.outcomes(1, change));
+    }
+    cluster.join(3);
+    cluster.run_without(LONG, &[]);
+    assert_eq!(cluster.commit(3), cluster.last(1));
+}
+
 /// Whoever is removed while it listens learns of it, and falls silent.
 #[test]
 fn a_removed_member_that_listens_learns_of_it() {

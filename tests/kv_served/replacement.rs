@@ -1,0 +1,216 @@
+//! Members come and go by the commands of docs/membership.md, while clients write and read.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use quorate::{DefaultEngine, Engine};
+use redis::Connection;
+use testkit::linearizability::{Call, check};
+
+use crate::processes::{Cluster, MEMBERS, PATIENCE, TWO_ELECTION_TIMEOUTS, command, wait_for};
+
+const CLIENTS: u64 = 4;
+const KEYS: u64 = 8;
+
+/// The load, and what it saw.
+struct Load {
+    since: Instant,
+    stop: AtomicBool,
+    /// Whom clients may ask.
+    ports: Mutex<Vec<u16>>,
+    /// Each value is written once.
+    values: AtomicU64,
+    calls: Mutex<HashMap<u64, Vec<Call>>>,
+    /// When writes were answered.
+    answered: Mutex<Vec<u64>>,
+}
+
+impl Load {
+    fn now(&self) -> u64 {
+        self.since.elapsed().as_nanos() as u64
+    }
+
+    fn answered(&self) -> usize {
+        self.answered.lock().unwrap().len()
+    }
+
+    /// Waits until many more writes were answered.
+    fn goes_on(&self) {
+        let before = self.answered();
+        wait_for("writes to go on", || (self.answered() > before + 200).then_some(()));
+    }
+
+    /// One client: writes and reads, on whichever member answers.
+    fn run(&self, client: u64) {
+        let mut connection: Option<Connection> = None;
+        for turn in client.. {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let Some(open) = connection.as_mut() else {
+                let port = {
+                    let ports = self.ports.lock().unwrap();
+                    ports[turn as usize % ports.len()]
+                };
+                connection = connect(port);
+                sleep(Duration::from_millis(2));
+                continue;
+            };
+            let (key, begun) = (turn % KEYS, self.now());
+            let name = format!("key-{key}");
+            let call = if turn % 3 == 0 {
+                let saw = command(&["GET", &name]).query::<Option<u64>>(open);
+                if saw.is_err() {
+                    connection = None;
+                }
+                saw.ok().map(|saw| Call::read(begun, self.now(), saw))
+            } else {
+                let value = self.values.fetch_add(1, Ordering::Relaxed);
+                let written = command(&["SET", &name, &value.to_string()]).query::<String>(open).is_ok();
+                let answered = written.then(|| self.now());
+                match answered {
+                    Some(at) => self.answered.lock().unwrap().push(at),
+                    None => connection = None,
+                }
+                Some(Call::write(begun, answered, value))
+            };
+            self.calls.lock().unwrap().entry(key).or_default().extend(call);
+        }
+    }
+
+    /// The longest time in which no write was answered.
+    fn longest_pause(&self) -> Duration {
+        let mut answered = self.answered.lock().unwrap().clone();
+        answered.sort_unstable();
+        let pause = answered.windows(2).map(|pair| pair[1] - pair[0]).max();
+        Duration::from_nanos(pause.unwrap_or_default())
+    }
+}
+
+fn connect(port: u16) -> Option<Connection> {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap();
+    let connection = client.get_connection_with_timeout(Duration::from_secs(1)).ok()?;
+    connection.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    Some(connection)
+}
+
+/// Whether the engine that is named by default can do what the test is about; if not, that is said.
+fn can_change_members() -> bool {
+    let can = DefaultEngine::CAPABILITIES.membership_change;
+    if !can {
+        println!("skipped: {} cannot change its members, as its CAPABILITIES say", DefaultEngine::NAME);
+    }
+    can
+}
+
+#[test]
+fn all_three_members_are_replaced_under_load_and_nothing_is_lost() {
+    if !can_change_members() {
+        return;
+    }
+    let mut cluster = Cluster::start();
+    let load = Load {
+        since: Instant::now(),
+        stop: AtomicBool::new(false),
+        ports: Mutex::new(MEMBERS.map(|id| cluster.client_port(id)).to_vec()),
+        values: AtomicU64::new(1),
+        calls: Mutex::default(),
+        answered: Mutex::default(),
+    };
+    let load = &load;
+    scope(|threads| {
+        let client = |id| threads.spawn(move || load.run(id));
+        let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+        load.goes_on();
+        for (old, new) in [(1, 4), (2, 5), (3, 6)] {
+            replace(&mut cluster, load, old, new);
+        }
+        load.stop.store(true, Ordering::Relaxed);
+        clients.into_iter().for_each(|client| client.join().expect("no client panics"));
+    });
+    let calls = load.calls.lock().unwrap();
+    for (key, calls) in calls.iter() {
+        check(calls).unwrap_or_else(|why| panic!("key {key}: {why}"));
+    }
+    let (pause, count) = (load.longest_pause(), load.answered());
+    println!("{count} writes answered, none later than {} ms after the one before", pause.as_millis());
+    println!("the aim is two election timeouts: {} ms", TWO_ELECTION_TIMEOUTS.as_millis());
+    assert!(pause < PATIENCE, "{pause:?}");
+    let members = cluster.admin(5, &["members"]).unwrap();
+    let listed: Vec<&str> = members.lines().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(listed, ["node 4", "node 5", "node 6"], "{members}");
+    assert_eq!(members.matches(": voter").count(), 3, "{members}");
+}
+
+/// Adds one, lets it catch up and vote, and removes another, which is stopped then.
+fn replace(cluster: &mut Cluster, load: &Load, old: u64, new: u64) {
+    let stays = new - 1;
+    let begun = Instant::now();
+    cluster.start_joining(new, &(old..new).collect::<Vec<_>>());
+    let address = format!("127.0.0.1:{}", cluster.peer_port(new));
+    for words in [&["add", &new.to_string(), &address][..], &["promote", &new.to_string()]] {
+        cluster.admin(stays, words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    }
+    load.ports.lock().unwrap().push(cluster.client_port(new));
+    load.goes_on();
+    let gone = cluster.client_port(old);
+    load.ports.lock().unwrap().retain(|port| *port != gone);
+    cluster.admin(new, &["remove", &old.to_string()]).unwrap();
+    assert!(cluster.terminate(old).success());
+    load.goes_on();
+    println!("node {new} took the place of node {old} within {} ms", begun.elapsed().as_millis());
+}
+
+#[test]
+fn a_wiped_member_is_told_so_and_comes_back_by_being_added_again() {
+    let mut cluster = Cluster::start();
+    let leader = cluster.leader();
+    let (wiped, stays) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    cluster.ask::<String>(stays, &["SET", "k", "v"]).unwrap();
+    cluster.kill(wiped);
+    std::fs::remove_dir_all(cluster.data(wiped)).unwrap();
+    cluster.start_member(wiped);
+    let told = format!("refused: node {wiped} is known by another disk");
+    wait_for("the member to be told", || {
+        cluster.admin(wiped, &["status"]).ok().filter(|status| status.contains(&told))
+    });
+    if !can_change_members() {
+        let refused = cluster.admin(stays, &["remove", &wiped.to_string()]).unwrap_err();
+        assert!(refused.contains("does not support a change of membership"), "{refused}");
+        return;
+    }
+    let (id, address) = (wiped.to_string(), format!("127.0.0.1:{}", cluster.peer_port(wiped)));
+    for words in [&["remove", &id][..], &["add", &id, &address], &["promote", &id]] {
+        cluster.admin(stays, words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    }
+    let status = wait_for("the member to be one again", || {
+        cluster.admin(wiped, &["status"]).ok().filter(|status| !status.contains("refused:"))
+    });
+    assert!(status.contains(&format!("node {wiped}: voter")), "{status}");
+    assert_eq!(cluster.ask::<String>(wiped, &["GET", "k"]).unwrap(), "v");
+}
+
+#[test]
+fn what_an_operator_gets_wrong_is_answered_with_what_to_do() {
+    let cluster = Cluster::start();
+    let refused = |words: &[&str]| cluster.admin(1, words).unwrap_err();
+    assert!(refused(&["add", "4", "nowhere"]).contains("such as 10.0.0.4:7000"));
+    let nobody = crate::program::kv().args(["admin", "--client", "127.0.0.1:1", "members"]).output().unwrap();
+    let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert!(said.contains("name with --client where a member that runs serves its clients"), "{said}");
+    let usage = cluster.ask::<String>(1, &["ADMIN", "NONSENSE"]).unwrap_err().to_string();
+    assert!(usage.contains("ADMIN MEMBERS, STATUS, ADD id host:port"), "{usage}");
+    let inside = cluster.ask::<String>(1, &["ADMIN", "MEMBERS"]).unwrap();
+    assert_eq!(inside.lines().count(), 3, "{inside}");
+    if can_change_members() {
+        assert!(refused(&["promote", "9"]).contains("node 9 is no member; add it first"));
+        let leader = cluster.leader();
+        cluster.admin(1, &["transfer", &(leader % 3 + 1).to_string()]).unwrap();
+        wait_for("another leader", || (cluster.leader() != leader).then_some(()));
+    }
+}
