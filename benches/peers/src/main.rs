@@ -52,9 +52,9 @@ enum Table {
     },
     /// Durable logs: what a damaged file costs.
     Damage {
-        /// Places to damage, for each kind of damage.
-        #[arg(long, default_value_t = 200)]
-        places: u64,
+        /// Flip a bit and cut the file at each byte of this number; 1 tries them all.
+        #[arg(long, default_value_t = 61)]
+        step: u64,
     },
     /// Engines bare, three nodes in one thread: commands per second of processor time.
     Engines {
@@ -70,7 +70,7 @@ fn main() -> Result<(), Failure> {
             cluster::table(plan, &clients)
         }
         Table::Wal { effort } => wal::table(effort.rounds, effort.time()),
-        Table::Damage { places } => wal::damage::table(places),
+        Table::Damage { step } => wal::damage::table(step),
         Table::Engines { effort } => engines::table(effort.rounds, effort.time()),
     }
 }

@@ -1,6 +1,6 @@
 //! What becomes of acknowledged entries when a closed log is damaged: a bit flips, a sector turns to zeros, the file is
-//! cut. A log may refuse to open, or come back with everything; what it may not do is come back with less, or with
-//! something else, and say nothing.
+//! cut, anywhere from the first entry to the last of each of its segments. A log may refuse to open, or come back with
+//! everything; what it may not do is come back with less, or with something else, and say nothing.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -12,8 +12,8 @@ use bytes::Bytes;
 use super::{Log, okaywal, ours, payload, raft_engine};
 use crate::load::Failure;
 
-/// Acknowledged entries, each synced by itself.
-const ENTRIES: u64 = 64;
+/// Acknowledged entries, each synced by itself: three segments of a log, where it has such.
+const ENTRIES: u64 = 96;
 const SECTOR: u64 = 512;
 
 #[derive(Clone, Copy)]
@@ -97,21 +97,34 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The file that holds the entries, and where in it they begin and end.
-fn place_of_entries(dir: &Path) -> Result<(PathBuf, u64, u64), Failure> {
-    let (first, last) = (payload(0), payload(ENTRIES - 1));
+/// A file that holds entries, and where in it the first of them begins and the last ends.
+struct Extent {
+    name: PathBuf,
+    begin: u64,
+    end: u64,
+}
+
+fn extents(dir: &Path) -> Result<Vec<Extent>, Failure> {
+    let mut found = Vec::new();
     for file in fs::read_dir(dir)? {
         let path = file?.path();
         let bytes = if path.is_file() { fs::read(&path)? } else { Vec::new() };
-        let find = |wanted: &Bytes| bytes.windows(wanted.len()).position(|found| found == wanted);
-        if let (Some(begin), Some(end)) = (find(&first), find(&last)) {
-            return Ok((path, begin as u64, (end + last.len()) as u64));
+        let find = |index| {
+            let wanted = payload(index);
+            bytes.windows(wanted.len()).position(|found| found == wanted).map(|at| (at, at + wanted.len()))
+        };
+        let places: Vec<_> = (0..ENTRIES).filter_map(find).collect();
+        let (begin, end) = (places.iter().map(|it| it.0).min(), places.iter().map(|it| it.1).max());
+        if let (Some(begin), Some(end), Some(name)) = (begin, end, path.file_name()) {
+            found.push(Extent { name: name.into(), begin: begin as u64, end: end as u64 });
         }
     }
-    Err("no file holds the entries".into())
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    if found.is_empty() { Err("no file holds the entries".into()) } else { Ok(found) }
 }
 
-fn tallies<L: Log>(places: u64) -> Result<[Tally; 3], Failure> {
+/// What became of it, and how many files held entries.
+fn tallies<L: Log>(step: u64) -> Result<([Tally; 3], usize), Failure> {
     let home = tempfile::tempdir()?;
     let sound = home.path().join("sound");
     fs::create_dir(&sound)?;
@@ -120,22 +133,24 @@ fn tallies<L: Log>(places: u64) -> Result<[Tally; 3], Failure> {
         log.append(index + 1, &[payload(index)])?;
     }
     log.close()?;
-    let (path, begin, end) = place_of_entries(&sound)?;
-    let name = path.file_name().ok_or("a file has a name")?;
+    let extents = extents(&sound)?;
     let mut tallies = <[Tally; 3]>::default();
     for ((damage, _), tally) in Damage::ALL.iter().zip(&mut tallies) {
-        for trial in 0..places {
-            let dir = home.path().join("trial");
-            copy(&sound, &dir)?;
-            damage.inflict(&dir.join(name), begin + (end - begin) * trial / places)?;
-            tally.count(open::<L>(&dir));
-            fs::remove_dir_all(&dir)?;
+        let step = if matches!(damage, Damage::Sector) { SECTOR } else { step };
+        for Extent { name, begin, end } in &extents {
+            for place in (*begin..*end).step_by(usize::try_from(step)?) {
+                let dir = home.path().join("trial");
+                copy(&sound, &dir)?;
+                damage.inflict(&dir.join(name), place)?;
+                tally.count(open::<L>(&dir));
+                fs::remove_dir_all(&dir)?;
+            }
         }
     }
-    Ok(tallies)
+    Ok((tallies, extents.len()))
 }
 
-type Contestant = (&'static str, fn(u64) -> Result<[Tally; 3], Failure>);
+type Contestant = (&'static str, fn(u64) -> Result<([Tally; 3], usize), Failure>);
 const CONTESTANTS: [Contestant; 4] = [
     ("raft-engine 0.4.2, as by default", tallies::<raft_engine::Small>),
     ("raft-engine 0.4.2, absolute consistency", tallies::<raft_engine::Strict>),
@@ -143,23 +158,23 @@ const CONTESTANTS: [Contestant; 4] = [
     ("quorate storage-file", tallies::<ours::Small>),
 ];
 
-/// Prints what became of the entries, with so many places of damage between the first entry and the last.
-pub fn table(places: u64) -> Result<(), Failure> {
+/// Prints what became of the entries, with a bit flipped or the file cut at every `step`-th byte, and every sector zeroed.
+pub fn table(step: u64) -> Result<(), Failure> {
     std::panic::set_hook(Box::new(|_| {}));
     println!(
-        "\nA closed log of {ENTRIES} acknowledged entries, damaged at one of {places} places between the first entry \
-         and the last, and opened again\n"
+        "\nA closed log of {ENTRIES} acknowledged entries, damaged at one place between the first entry and the last of \
+         each of its files (each sector; each {step}th byte), and opened again\n"
     );
     println!(
-        "| log | damage | trials | all there | refused | entries lost in silence: trials (entries) | altered |"
+        "| log | files | damage | trials | all there | refused | entries lost in silence: trials (entries) | altered |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for (name, tallies) in CONTESTANTS {
-        let tallies = tallies(places).map_err(|error| format!("{name}: {error}"))?;
+        let (tallies, files) = tallies(step.max(1)).map_err(|error| format!("{name}: {error}"))?;
         for ((_, damage), tally) in Damage::ALL.iter().zip(tallies) {
             let Tally { trials, whole, refused, lost, lost_entries, altered } = tally;
             println!(
-                "| {name} | {damage} | {trials} | {whole} | {refused} | {lost} ({lost_entries}) | {altered} |"
+                "| {name} | {files} | {damage} | {trials} | {whole} | {refused} | {lost} ({lost_entries}) | {altered} |"
             );
         }
     }

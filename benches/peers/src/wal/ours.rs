@@ -84,7 +84,7 @@ impl Log for Files {
 impl Log for Small {
     fn open(dir: &Path) -> Result<(Self, Vec<Bytes>), Failure> {
         let (log, found) =
-            Files::with(dir, FileLogOptions { segment_bytes: 256 << 10, ..FileLogOptions::default() })?;
+            Files::with(dir, FileLogOptions { segment_bytes: 20 << 10, ..FileLogOptions::default() })?;
         Ok((Self(log), found))
     }
 

@@ -52,7 +52,7 @@ impl Engine {
 }
 
 fn small(config: &mut Config) {
-    config.target_file_size = ReadableSize::mb(1);
+    config.target_file_size = ReadableSize::kb(10);
 }
 
 impl Log for Engine {
