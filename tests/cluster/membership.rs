@@ -243,7 +243,8 @@ pub(crate) async fn a_wiped_node_is_refused_and_comes_back_as_a_learner<E: Engin
     let leader = members.node(1).leader().await.unwrap().0;
     let (wiped, stays) = (leader % 3 + 1, members.node(leader));
     stays.propose(number(1)).await.unwrap();
-    let known = stays.status().membership.store(NodeId(wiped)).expect("the stores of founders are known");
+    let known =
+        stays.members().await.unwrap().store(NodeId(wiped)).expect("founders are known by their stores");
     members.stop(wiped).await;
     members.start::<E>(wiped, &[1, 2, 3], false);
     let mut status = members.node(wiped).watch();
