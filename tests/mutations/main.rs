@@ -6,6 +6,7 @@
 //! QUORATE_BLESS=1 cargo test --profile proof --all-features --test mutations -- --ignored
 //! ```
 
+mod alone;
 mod catalogue;
 #[path = "../simulation/options.rs"]
 mod options;

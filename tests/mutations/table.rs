@@ -32,7 +32,7 @@ This page is written by a program. After a change of the catalogue (`tests/mutat
 QUORATE_BLESS=1 cargo test --profile proof --all-features --test mutations -- --ignored
 ```
 
-`QUORATE_BUGS=raft/vote` looks at those bugs only, and leaves the page alone.
+`QUORATE_BUGS=raft/vote,quorum` looks at those bugs only, and writes their rows anew. `QUORATE_SEEDS=50` gives up sooner.
 
 | bug | what it breaks | simulator | what spoke first | tests |
 |---|---|---|---|---|
@@ -41,7 +41,8 @@ QUORATE_BLESS=1 cargo test --profile proof --all-features --test mutations -- --
 /// Looks at every bug with every layer, and writes the page.
 pub(crate) fn write() {
     let chosen = std::env::var("QUORATE_BUGS").unwrap_or_default();
-    let bugs: Vec<Mutation> = ALL.iter().filter(|bug| bug.name.contains(&chosen)).copied().collect();
+    let is_chosen = |name: &str| chosen.split(',').any(|part| name.contains(part));
+    let bugs: Vec<Mutation> = ALL.iter().filter(|bug| is_chosen(bug.name)).copied().collect();
     let crates: BTreeSet<&str> = bugs.iter().map(|bug| crate_of(*bug)).collect();
     for suite in crates.into_iter().flat_map(tested::suites) {
         assert_eq!(tested::failing(suite.1, None), Some(0), "the tests must pass without bugs: {suite:?}");
@@ -62,9 +63,16 @@ pub(crate) fn write() {
     });
     drop(std::panic::take_hook());
     let rows = rows.into_inner().expect("no row panics");
-    let page: String = std::iter::once(HEAD.to_owned()).chain(rows.into_values()).collect();
-    if std::env::var("QUORATE_BLESS").is_ok() && chosen.is_empty() {
-        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE), &page).expect("the page can be written");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    let before = fs::read_to_string(&file).unwrap_or_default();
+    let kept = |name: &str| before.lines().find(|line| line.starts_with(&format!("| `{name}` ")));
+    let all = ALL.iter().filter_map(|bug| match rows.get(bug.name) {
+        Some(row) => Some(row.clone()),
+        None => kept(bug.name).map(|row| format!("{row}\n")),
+    });
+    let page: String = std::iter::once(HEAD.to_owned()).chain(all).collect();
+    if std::env::var("QUORATE_BLESS").is_ok() {
+        fs::write(file, &page).expect("the page can be written");
     }
     let escaped: Vec<String> =
         self::rows(&page).into_iter().filter(|(_, caught)| !caught).map(|(name, _)| name).collect();
@@ -77,7 +85,11 @@ fn crate_of(bug: Mutation) -> &'static str {
 
 fn row(bug: Mutation) -> String {
     let (least, most) = if crate_of(bug) == "file" { (0, 0) } else { (SEEDS, SEEDS_MAX) };
-    let Hunt { seeds, caught, first } = hunt(bug, least, most);
+    let most = std::env::var("QUORATE_SEEDS")
+        .ok()
+        .and_then(|told| told.parse().ok())
+        .map_or(most, |told| most.min(told));
+    let Hunt { seeds, caught, first } = hunt(bug, least.min(most), most);
     let simulated = match (seeds, caught) {
         (0, _) => "–".to_owned(),
         (seeds, 0) => format!("none of {seeds}"),

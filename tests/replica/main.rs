@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod apart;
 #[macro_use]
 #[path = "../engines/mod.rs"]
 mod engines;
+mod overwritten;
 mod pair;
 mod trio;
 mod wiped;
@@ -36,6 +38,7 @@ fn applied_further_than_the_engine_knows_is_no_harm() {
 fn a_late_answer_to_an_earlier_life_answers_no_read() {
     let mut pair = Pair::elected();
     pair.follower.read(pair.now, 7);
+    let before = pair.leader.standing().commit;
     let late = pair.hold_back(|pair| pair.run(8), NodeId(2), 5);
     let late = late.into_iter().next().expect("the leader answers the read");
 
@@ -43,10 +46,13 @@ fn a_late_answer_to_an_earlier_life_answers_no_read() {
     pair.leader.propose(pair.now, Bytes::from_static(b"w"), 1);
     pair.pass(Duration::from_millis(200));
     let commit = pair.leader.standing().commit;
+    pair.follower.applied(pair.now, before);
     pair.reads.clear();
     pair.follower.read(pair.now, 8);
+    let own = pair.hold_back(|pair| pair.run(8), NodeId(2), 5);
     pair.deliver_to_follower(late);
     assert!(pair.reads.is_empty(), "answered, though {commit} was committed before it was asked");
+    own.into_iter().for_each(|frame| pair.deliver_to_follower(frame));
     pair.apply_all();
     pair.run(8);
     assert_eq!(pair.reads, [8], "its own answer does");

@@ -211,7 +211,9 @@ impl<S: StateMachine> Applier<S> {
                 let answer = self.carry_out(at, command)?;
                 let mut bytes = BytesMut::new();
                 let bytes = answer.encode(&mut bytes).ok().map(|()| bytes.freeze());
-                self.sessions.remember(session, sequence, bytes.clone());
+                if !mutated("node/answers-not-remembered") {
+                    self.sessions.remember(session, sequence, bytes.clone());
+                }
                 Ok(bytes.map_or(SessionAnswer::CarriedOut, SessionAnswer::Answered))
             }
             Receipt::Repeated(answer) => Ok(SessionAnswer::Answered(answer)),
@@ -249,7 +251,9 @@ impl<S: StateMachine> Applier<S> {
             guarded(|| machine.restore(from))?;
         }
         self.time = if mutated("node/log-time-not-restored") { LogTime::ZERO } else { time };
-        self.sessions = sessions;
+        if !mutated("node/snapshot-without-sessions") {
+            self.sessions = sessions;
+        }
         self.applied = mark.index;
         self.generation = mark.generation;
         self.membership = mark.membership;

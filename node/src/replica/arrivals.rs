@@ -54,7 +54,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             }
             Envelope::ReadAnswer { incarnation, id, index } => {
                 // An answer to an earlier life of this node says nothing of a read of this one.
-                if incarnation == self.identity.incarnation {
+                let ours = incarnation == self.identity.incarnation;
+                if ours || mutated("node/answer-to-an-earlier-life") {
                     self.reads.answered(now, id, index);
                 }
             }
@@ -192,7 +193,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// Hands committed and durable entries to the state machine, as far as its budget goes.
     pub(super) fn feed(&mut self) {
-        let limit = self.commit.min(self.writes.first_undurable().prev());
+        let durable = self.writes.first_undurable().prev();
+        let limit =
+            if mutated("node/applied-before-durable") { self.commit } else { self.commit.min(durable) };
         while self.feeding.next() <= limit && self.feeding.has_room() {
             let next = self.feeding.next();
             let Some(entry) = self.feeding.take_loaded().or_else(|| self.cache.get(next).cloned()) else {

@@ -102,7 +102,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 Op::TruncateFrom(from) => {
                     assert!(*from > self.commit, "what is committed is never truncated");
                     self.shipping.truncated();
-                    self.cache.truncate_from(*from);
+                    if !mutated("node/truncated-entries-stay-cached") {
+                        self.cache.truncate_from(*from);
+                    }
                 }
                 Op::Compact { upto, .. } => self.cache.compact(*upto),
                 Op::HardState(_) | Op::SnapshotMark(_) | Op::Watermark(_) => {}

@@ -211,7 +211,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.release_held();
         }
         self.roster.update(now, self.engine.membership(), &mut self.out.addresses);
-        self.cache.shrink(self.writes.first_undurable());
+        if !mutated("node/cache-never-shrinks") {
+            self.cache.shrink(self.writes.first_undurable());
+        }
     }
 
     /// What is to be done. The driver empties it.
@@ -338,7 +340,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// Sends what was held back until its write was durable, unless what it says no longer holds.
     fn release_held(&mut self) {
         while let Some(held) = self.writes.release() {
-            if self.engine.still_true(&held.message) {
+            if self.engine.still_true(&held.message) || mutated("node/held-message-sent-though-overwritten") {
                 self.ship(held.to, Envelope::Engine(held.message), Bytes::new());
             }
         }

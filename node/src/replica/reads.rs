@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use consensus_api::mutation::mutated;
 use consensus_api::{Error, Generation, Incarnation, Index, NodeId, ReadId, Time};
 
 use super::freshness::Freshness;
@@ -74,7 +75,8 @@ impl<R> Reads<R> {
     pub(super) fn push(&mut self, now: Time, level: ReadLevel, ticket: R, ready: &mut Vec<R>) {
         let wait = match level {
             ReadLevel::Stale { max_lag } => {
-                if let Some(age) = self.freshness.age(now).filter(|age| *age <= max_lag) {
+                let young = |age: &Duration| *age <= max_lag || mutated("node/stale-without-bound");
+                if let Some(age) = self.freshness.age(now).filter(young) {
                     self.refresh |= age > max_lag / 2 && !self.is_asking();
                     return ready.push(ticket);
                 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
+use consensus_api::mutation::mutated;
 use consensus_api::{Entry, EntryRange, Index, NodeId, record};
 
 use super::outputs::{Load, LoadPurpose};
@@ -69,7 +70,8 @@ impl Shipping {
 
     /// An entry was put: what was encoded of that place is void.
     pub(super) fn put(&mut self, index: Index) {
-        if self.block.as_ref().is_some_and(|(_, block)| index <= block.last) {
+        let overwritten = self.block.as_ref().is_some_and(|(_, block)| index <= block.last);
+        if overwritten && !mutated("node/stale-block-shipped") {
             self.block = None;
         }
     }
@@ -77,7 +79,9 @@ impl Shipping {
     /// Entries were removed from the end of the log.
     pub(super) fn truncated(&mut self) {
         self.epoch += 1;
-        self.block = None;
+        if !mutated("node/stale-block-shipped") {
+            self.block = None;
+        }
         self.loaded.clear();
     }
 
@@ -99,4 +103,53 @@ fn encode<'a>(out: &mut BytesMut, entries: impl Iterator<Item = &'a Entry>, rang
         last = entry.index;
     }
     Block { first: range.first, last, body: out.split().freeze() }
+}
+
+#[cfg(test)]
+mod tests {
+    use consensus_api::{EntryKind, LogTime, ProposalId};
+
+    use super::*;
+
+    fn entry(index: u64, body: &'static [u8]) -> Entry {
+        let (proposal, body) = (ProposalId::default(), Bytes::from_static(body));
+        let mut entry = Entry::new(EntryKind::Commands, 1, proposal, LogTime::ZERO, body);
+        entry.index = Index(index);
+        entry
+    }
+
+    fn shipped(shipping: &mut Shipping, cache: &Cache) -> Bytes {
+        let range = EntryRange { first: Index(1), last: Index(2), bytes_max: 1 << 20 };
+        shipping.fill(NodeId(2), range, cache).expect("all of it is in memory").body
+    }
+
+    fn encoded(entries: [Entry; 2]) -> Bytes {
+        let mut out = BytesMut::new();
+        entries.iter().for_each(|entry| record::encode(entry, &mut out));
+        out.freeze()
+    }
+
+    #[test]
+    fn what_was_encoded_once_is_void_when_an_entry_in_it_is_replaced() {
+        let (mut shipping, mut cache) = (Shipping::default(), Cache::new(1 << 20));
+        [entry(1, b"a"), entry(2, b"b")].into_iter().for_each(|entry| cache.put(entry));
+        assert_eq!(shipped(&mut shipping, &cache), encoded([entry(1, b"a"), entry(2, b"b")]));
+        cache.put(entry(2, b"c"));
+        shipping.put(Index(2));
+        assert_eq!(shipped(&mut shipping, &cache), encoded([entry(1, b"a"), entry(2, b"c")]));
+        cache.truncate_from(Index(2));
+        shipping.truncated();
+        cache.put(entry(2, b"d"));
+        assert_eq!(shipped(&mut shipping, &cache), encoded([entry(1, b"a"), entry(2, b"d")]));
+    }
+
+    #[test]
+    fn what_was_read_from_disk_before_a_truncation_is_void() {
+        let (mut shipping, cache) = (Shipping::default(), Cache::new(1 << 20));
+        let range = EntryRange { first: Index(1), last: Index(1), bytes_max: 1 << 20 };
+        let load = shipping.fill(NodeId(2), range, &cache).unwrap_err().expect("it is on disk only");
+        shipping.truncated();
+        shipping.loaded(NodeId(2), load.epoch, vec![entry(1, b"a")]);
+        assert!(shipping.fill(NodeId(2), range, &cache).is_err(), "it is read again");
+    }
 }

@@ -23,6 +23,7 @@ mod proposer;
 mod state;
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -68,6 +69,15 @@ pub struct Registers {
     times: Times,
     now: Time,
     dice: Dice,
+}
+
+/// A fingerprint of the protocol's state: without times, dice, and how often the journal was written.
+impl Hash for Registers {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { node, membership, cells, unsynced, tasks, endings, .. } = self;
+        (node, membership, cells, tasks, endings).hash(state);
+        unsynced.keys().for_each(|key| key.hash(state));
+    }
 }
 
 /// The times of a keeper.

@@ -1,5 +1,8 @@
 //! [`Task`]: what a keeper does for one key: one request at a time, attempt after attempt.
 
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
+
 use bytes::Bytes;
 use consensus_api::{After, Effects, Generation, NodeId, Time, WriteSeq};
 
@@ -53,6 +56,25 @@ impl Task {
         match self.stage {
             Stage::Preparing { ballot, .. } | Stage::Accepting { ballot, .. } => Some(ballot),
             Stage::Idle | Stage::Looking { .. } => None,
+        }
+    }
+}
+
+/// Without times; who has answered is a set.
+impl Hash for Task {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for Request { id, change_id, change, proposed, .. } in &self.requests {
+            (id, change_id, change, proposed).hash(state);
+        }
+        self.round_seen.hash(state);
+        let set = |nodes: &[NodeId]| nodes.iter().copied().collect::<BTreeSet<_>>();
+        match &self.stage {
+            Stage::Idle => 0.hash(state),
+            Stage::Looking { question, heard, seen } => (1, question, set(heard), seen).hash(state),
+            Stage::Preparing { ballot, promised, highest } => (2, ballot, set(promised), highest).hash(state),
+            Stage::Accepting { ballot, accepted, writing, answer } => {
+                (3, ballot, set(accepted), writing.is_some(), answer).hash(state);
+            }
         }
     }
 }
