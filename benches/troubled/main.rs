@@ -12,6 +12,8 @@ use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use member::Member;
@@ -71,12 +73,13 @@ impl Cluster {
             (1..=UNREACHABLE).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
         let at: Vec<SocketAddr> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         drop(held);
+        let begun = Arc::new(AtomicBool::new(false));
         let address = |from: u64, to: u64| -> Result<SocketAddr, Box<dyn Error>> {
             let real = at[to as usize - 1];
             Ok(match (from, to) {
                 _ if !in_trouble => real,
-                (_, UNREACHABLE) => wire(real, Trouble::Swallows)?,
-                (FLAPPING, _) | (_, FLAPPING) if from != to => wire(real, Trouble::Flaps)?,
+                (_, UNREACHABLE) => wire(real, Trouble::Swallows, &begun)?,
+                (FLAPPING, _) | (_, FLAPPING) if from != to => wire(real, Trouble::Flaps, &begun)?,
                 _ => real,
             })
         };
@@ -85,17 +88,22 @@ impl Cluster {
                 (1..=UNREACHABLE).map(|to| Ok::<_, Box<dyn Error>>((to, address(id, to)?))).collect();
             Member::start(id, &folder.join(id.to_string()), &peers?)
         };
-        let mut members = (1..=WELL).map(start).collect::<Result<Vec<_>, _>>()?;
-        let (leader, generation) = members[0].leader()?;
-        let now = generation.clone();
+        // All found the cluster together; what comes over three of them comes afterwards.
+        let mut members = (1..=UNREACHABLE).map(start).collect::<Result<Vec<_>, _>>()?;
+        members[0].leader()?;
+        members[0].load(1, 1)?;
+        begun.store(true, Ordering::Relaxed);
         if in_trouble {
-            members.push(start(PAUSED)?);
-            members.push(start(FLAPPING)?);
-            // It is part of the cluster, with connections to all, and then it stops in the midst of it.
-            std::thread::sleep(Duration::from_secs(2));
+            members.truncate(FLAPPING as usize);
             let paused = members[PAUSED as usize - 1].process().to_string();
             Command::new("kill").args(["-STOP", &paused]).status()?;
+        } else {
+            members.truncate(WELL as usize);
         }
+        // Had one of them led, another does by now.
+        std::thread::sleep(Duration::from_secs(5));
+        let (leader, generation) = members[0].leader()?;
+        let now = generation.clone();
         Ok(Self { members, leader, generation, now })
     }
 

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,14 +20,18 @@ pub(crate) enum Trouble {
 const FLAP: Duration = Duration::from_millis(300);
 
 /// A wire that leads to `to`. Returns where it is dialled.
-pub(crate) fn wire(to: SocketAddr, trouble: Trouble) -> std::io::Result<SocketAddr> {
+///
+/// Until `begun` it is a good wire.
+pub(crate) fn wire(to: SocketAddr, trouble: Trouble, begun: &Arc<AtomicBool>) -> std::io::Result<SocketAddr> {
+    let begun = Arc::clone(begun);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let at = listener.local_addr()?;
     thread::spawn(move || {
         for near in listener.incoming().flatten() {
+            let begun = Arc::clone(&begun);
             thread::spawn(move || match trouble {
-                Trouble::Swallows => swallow(near),
-                Trouble::Flaps => flap(near, to),
+                Trouble::Swallows if begun.load(Ordering::Relaxed) => swallow(near),
+                _ => carry(near, to, &begun),
             });
         }
     });
@@ -37,7 +43,8 @@ fn swallow(mut near: TcpStream) {
     while matches!(near.read(&mut bytes), Ok(1..)) {}
 }
 
-fn flap(near: TcpStream, to: SocketAddr) {
+/// Carries bytes both ways, until a moment after the trouble has begun.
+fn carry(near: TcpStream, to: SocketAddr, begun: &AtomicBool) {
     let Ok(far) = TcpStream::connect(to) else { return };
     let ends = [(&near, &far), (&far, &near)].map(|(from, to)| (from.try_clone(), to.try_clone()));
     for (from, to) in ends {
@@ -50,6 +57,9 @@ fn flap(near: TcpStream, to: SocketAddr) {
                 }
             }
         });
+    }
+    while !begun.load(Ordering::Relaxed) {
+        thread::sleep(FLAP / 10);
     }
     thread::sleep(FLAP);
     let _ = (near.shutdown(Shutdown::Both), far.shutdown(Shutdown::Both));

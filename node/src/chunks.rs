@@ -32,7 +32,8 @@ pub(crate) enum ChunkReport {
 /// The snapshots being sent and received.
 pub(crate) struct Chunks {
     snapshots: Arc<dyn SnapshotStorage>,
-    chunk_bytes_max: usize,
+    /// What a frame has room for, beside what stands before every piece.
+    frame_bytes_max: usize,
     sending: BTreeMap<NodeId, Box<dyn SnapshotReader>>,
     /// By sender: two that send at once must not undo each other's work.
     receiving: BTreeMap<NodeId, Receiving>,
@@ -52,9 +53,8 @@ impl Chunks {
     ) -> (UnboundedSender<ChunkOrder>, UnboundedReceiver<ChunkReport>, JoinHandle<()>) {
         let (order, mut orders) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
-        let chunk_bytes_max = frame_bytes_max.min(SNAPSHOT_CHUNK_BYTES_MAX);
         let mut chunks =
-            Self { snapshots, chunk_bytes_max, sending: BTreeMap::new(), receiving: BTreeMap::new() };
+            Self { snapshots, frame_bytes_max, sending: BTreeMap::new(), receiving: BTreeMap::new() };
         let task = runtime.spawn(async move {
             while let Some(order) = orders.recv().await {
                 if report.send(chunks.carry_out(order).await).is_err() {
@@ -89,8 +89,14 @@ impl Chunks {
             return Err("a newer one has taken its place".to_owned());
         }
         let total = reader.len();
-        let bytes = reader.read_at(offset, self.chunk_bytes_max).await.map_err(|error| error.to_string())?;
         let mark = reader.mark().clone();
+        // The members stand in the head of every piece.
+        let members = mark.membership.encode().len();
+        let room = self.frame_bytes_max.saturating_sub(members).min(SNAPSHOT_CHUNK_BYTES_MAX);
+        if room == 0 {
+            return Err(format!("its members take {members} bytes, and a frame has room for no more"));
+        }
+        let bytes = reader.read_at(offset, room).await.map_err(|error| error.to_string())?;
         if offset + bytes.len() as u64 >= total {
             self.sending.remove(&to);
         }
@@ -116,5 +122,45 @@ impl Chunks {
         }
         self.receiving.insert(from, receiving);
         Ok(ChunkReport::Written { from, index, offset: written })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use consensus_api::{Generation, LogStorage, Membership};
+
+    use super::*;
+    use crate::blocking::wait;
+    use crate::memory_log::MemoryLog;
+
+    /// What stands before a piece beside the members: kind, total, offset, index and generation.
+    const HEAD_BYTES: usize = 1 + 8 + 8 + 8 + 16;
+
+    #[test]
+    fn a_piece_fits_into_a_frame_however_many_the_members_are() {
+        for (count, frame_bytes_max) in [(3, 64 << 10), (200, 64 << 10), (3, 16 << 20), (300, 16 << 20)] {
+            let address = "a".repeat(Membership::ADDRESS_BYTES_MAX);
+            let mut membership = Membership::of_voters((0..count).map(NodeId)).unwrap();
+            for id in 0..count {
+                membership = membership.with_address(NodeId(id), &address).unwrap();
+            }
+            let members = membership.encode().len();
+            let mark = SnapshotMark { index: Index(9), generation: Generation::ZERO, membership };
+            let snapshots: Arc<dyn SnapshotStorage> = MemoryLog::new().snapshots().into();
+            let mut writer = wait(snapshots.begin(&mark)).unwrap();
+            for _ in 0..3 {
+                wait(writer.append(Bytes::from(vec![7; SNAPSHOT_CHUNK_BYTES_MAX]))).unwrap();
+            }
+            wait(writer.finish()).unwrap();
+            let (sending, receiving) = (BTreeMap::new(), BTreeMap::new());
+            let mut chunks =
+                Chunks { snapshots, frame_bytes_max: frame_bytes_max - 1024, sending, receiving };
+            let piece = wait(chunks.read(ChunkRead { to: NodeId(2), index: None, offset: 0 })).unwrap();
+            assert!(!piece.bytes.is_empty());
+            assert!(piece.bytes.len() <= SNAPSHOT_CHUNK_BYTES_MAX);
+            let frame = HEAD_BYTES + members + piece.bytes.len();
+            assert!(frame <= frame_bytes_max, "{count} members: {frame} bytes");
+        }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorate::{
-    Applied, MemoryLog, Node, NodeId, PeerConnection, StateMachine, Tcp, TcpOptions, snapshot_with_serde,
+    Applied, MemoryLog, Node, NodeId, PeerConnection, Reach, StateMachine, Tcp, TcpOptions,
+    snapshot_with_serde,
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -31,6 +33,8 @@ impl StateMachine for Heard {
 pub(crate) struct Cluster {
     nodes: Vec<Node<Heard>>,
     wires: BTreeMap<(u64, u64), Wire>,
+    /// Where each of them really listens.
+    at: BTreeMap<u64, SocketAddr>,
     next: u64,
     answered: Vec<u64>,
 }
@@ -43,6 +47,7 @@ impl Cluster {
         for id in MEMBERS {
             listeners.insert(id, Tcp::listen("127.0.0.1:0").await.expect("a free port"));
         }
+        let at = listeners.iter().map(|(id, listener)| (*id, listener.local_addr())).collect();
         let mut wires = BTreeMap::new();
         let mut peers: BTreeMap<u64, Vec<_>> = BTreeMap::new();
         for (from, to) in MEMBERS.iter().flat_map(|from| MEMBERS.map(|to| (*from, to))) {
@@ -62,7 +67,7 @@ impl Cluster {
         };
         let nodes: Vec<_> = listeners.into_iter().map(start).collect();
         println!("engine {}", nodes[0].status().engine);
-        let mut cluster = Self { nodes, wires, next: 0, answered: Vec::new() };
+        let mut cluster = Self { nodes, wires, at, next: 0, answered: Vec::new() };
         cluster.write(1).await;
         cluster
     }
@@ -85,6 +90,24 @@ impl Cluster {
 
     pub(crate) fn connections(&self, id: u64) -> Vec<PeerConnection> {
         self.node(id).status().connections
+    }
+
+    /// Gives a node another address, which all of them learn by the membership; at its old one nobody answers any more.
+    pub(crate) async fn relocate(&mut self, mover: u64) {
+        let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = proxy.local_addr().expect("it is bound").to_string();
+        let wire = Wire::new(proxy, self.at[&mover]);
+        self.node(mover % 3 + 1).set_address(mover, address.as_str()).await.expect("the address is taken");
+        self.wires.retain(|(_, to), _| *to != mover);
+        self.wires.insert((0, mover), wire);
+        for id in MEMBERS.into_iter().filter(|id| *id != mover) {
+            let is_there = |peer: &PeerConnection| {
+                peer.peer == NodeId(mover) && *peer.address == *address && peer.reach == Reach::Open
+            };
+            while !self.connections(id).iter().any(is_there) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 
     /// Every wire to and from a node.

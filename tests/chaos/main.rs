@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cluster::{Cluster, within_three_minutes};
 use proxy::Fault;
+use quorate::{DefaultEngine, Engine, MemoryLog, Node, PeerRefusalKind, Tcp};
 
 /// Every fault in turn on the wires of one follower after the other, while others write: all that was answered is there
 /// in the end, on all nodes, and each write is there once.
@@ -83,5 +84,51 @@ fn a_leader_that_is_cut_off_gives_way() {
         cluster.write_at(leader % 3 + 1, 20).await;
         cluster.heal();
         cluster.assert_converged().await;
+    });
+}
+
+/// A member moves, twice, and nothing is restarted: the others find it by the membership, over real sockets.
+#[test]
+fn a_member_that_moves_is_found_by_the_membership() {
+    if !DefaultEngine::CAPABILITIES.membership_change {
+        println!("skipped: {} cannot do that, as its CAPABILITIES say", DefaultEngine::NAME);
+        return;
+    }
+    within_three_minutes(async {
+        let mut cluster = Cluster::start().await;
+        let leader = cluster.leader().await;
+        for _ in 0..2 {
+            cluster.relocate(leader % 3 + 1).await;
+            cluster.write(20).await;
+        }
+        cluster.assert_converged().await;
+    });
+}
+
+/// What a transport refuses, the status of the node has under its name, and the notes once.
+#[test]
+fn who_belongs_elsewhere_is_shown_in_the_status() {
+    within_three_minutes(async {
+        let (a, b) = (Tcp::listen("127.0.0.1:0").await, Tcp::listen("127.0.0.1:0").await);
+        let (a, b) = (a.expect("a free port"), b.expect("a free port"));
+        let peers = [(1, a.local_addr()), (2, b.local_addr())];
+        let start = |cluster: &str, id: u64, listener: quorate::TcpListener| {
+            Node::builder(cluster, id, [1, 2], cluster::Heard::default())
+                .storage(MemoryLog::new())
+                .transport(listener.with_peers(id, peers))
+                .start()
+                .expect("a node starts")
+        };
+        let nodes: [Node<_>; 2] = [start("orchard", 1, a), start("vineyard", 2, b)];
+        for node in nodes {
+            let mut status = node.watch();
+            let refused = status.wait_for(|status| status.connections[0].refusal.is_some()).await;
+            let refusal = refused.expect("it runs").connections[0].refusal.clone().expect("there is one");
+            assert_eq!(refusal.kind, PeerRefusalKind::Cluster);
+            assert!(refusal.reason.contains("\"orchard\"") && refusal.reason.contains("\"vineyard\""));
+            tokio::time::sleep(Duration::from_secs(2)).await; // several further attempts
+            let notes = node.status().notes;
+            assert_eq!(notes.iter().filter(|note| note.contains("vineyard")).count(), 1, "{notes:?}");
+        }
     });
 }

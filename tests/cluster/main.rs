@@ -91,6 +91,8 @@ macro_rules! all_chapters {
                 what_cannot_be_is_refused_and_did_not_happen needs MembershipChange,
                 leadership_moves_on_request_and_before_a_shutdown needs LeadershipTransfer,
                 without_the_capability_the_request_is_refused,
+                a_change_whose_leader_is_lost_ends_in_moments needs MembershipChange,
+                members_that_no_entry_has_room_for_are_refused needs MembershipChange,
             }
             faults {
                 a_slow_state_machine_causes_no_election,

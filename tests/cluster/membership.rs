@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate::{Engine, Error, LocalNetwork, Membership, MemoryLog, Node, NodeId, Role, Status};
+use quorate::{Engine, Error, LocalNetwork, Membership, MemoryLog, Node, NodeId, Options, Role, Status};
 use tokio::task::JoinHandle;
 
 use crate::ledger::{Ledger, number};
@@ -292,4 +292,57 @@ pub(crate) async fn without_the_capability_the_request_is_refused<E: Engine>() {
             "{refused}"
         );
     }
+}
+
+/// The leader that was to carry out a change is gone before it could. Whoever asked another node for it is told that nobody
+/// knows, long before the deadline of a change (15 min; a test here may take three).
+pub(crate) async fn a_change_whose_leader_is_lost_ends_in_moments<E: Engine>() {
+    let members = Members::found::<E>(&[1, 2, 3]);
+    let leader = members.node(1).leader().await.unwrap().0;
+    let asks = members.node(leader % 3 + 1);
+    asks.add_learner(4, "").await.unwrap(); // nobody: it never catches up
+    let change = tokio::spawn({
+        let asks = asks.clone();
+        async move { asks.promote(4).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await; // it is on its way, or there
+    members.network.isolate(leader);
+    let begun = tokio::time::Instant::now();
+    let ended = change.await.unwrap();
+    println!("it ended {} ms after its leader", begun.elapsed().as_millis());
+    assert!(
+        matches!(ended, Err(Error::OutcomeUnknown { reason }) if reason.contains("look at the members")),
+        "{ended:?}"
+    );
+    assert_eq!(asks.members().await.unwrap().learners(), [NodeId(4)], "that is how it can be known");
+}
+
+pub(crate) async fn members_that_no_entry_has_room_for_are_refused<E: Engine>() {
+    let options = Options { command_bytes_max: 2_000, entry_bytes_max: 2_000, ..Options::default() };
+    let node = Node::builder("ledger", 1, [1], Ledger::default())
+        .storage(MemoryLog::new())
+        .transport(LocalNetwork::new().transport(1))
+        .engine::<E>()
+        .options(options)
+        .start()
+        .unwrap();
+    let address = "a".repeat(Membership::ADDRESS_BYTES_MAX);
+    let mut added = 0;
+    let refused = loop {
+        match node.add_learner(2 + added, address.clone()).await {
+            Ok(()) => added += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(
+        matches!(&refused, Error::Refused { reason } if reason.contains("an entry has room for 2000")),
+        "{refused}"
+    );
+    assert_eq!(node.members().await.unwrap().learners().len() as u64, added);
+    let many = Membership::new([NodeId(1)], [], (2..300).map(NodeId)).unwrap();
+    let refused = node.change_membership(many).await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Refused { reason } if reason.contains("an entry has room for 2000")),
+        "{refused}"
+    );
 }

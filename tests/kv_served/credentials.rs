@@ -61,16 +61,38 @@ fn a_secret_keeps_out_who_has_another_or_none() {
     assert!(said.contains("were given different secrets; give all nodes the same"), "{said}");
     let said = is_kept_out(&cluster, &mut bare(&cluster, 3, &[]));
     assert!(said.contains("demands proof of a shared secret, and node 3 was given none"), "{said}");
-    for (file, words) in [("short", "has 6 bytes, at least 16 are needed"), ("nowhere", "cannot read")] {
-        let output = run_to_end(&mut bare(&cluster, 3, &["--secret-file", &path(file)]));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            !output.status.success() && said.starts_with("kv: node 3: ") && said.contains(words),
-            "{said}"
-        );
+    fs::write(path("long"), vec![b'x'; 5_000]).expect("a file can be written");
+    for (file, words) in [
+        ("short", "has 6 bytes, at least 16 are needed"),
+        ("long", "has 5000 bytes, at most 4096 are taken"),
+        ("nowhere", "cannot read the shared secret"),
+    ] {
+        refuses_to_start(&mut bare(&cluster, 3, &["--secret-file", &path(file)]), words);
     }
     cluster.start_member(3);
     cluster.assert_converged();
+}
+
+/// It ends at once, and says why.
+fn refuses_to_start(command: &mut Command, words: &str) {
+    let output = run_to_end(command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.starts_with("kv: node ") && said.contains(words),
+        "{said:?} lacks {words:?}"
+    );
+}
+
+#[test]
+fn a_secret_that_the_others_do_not_have_keeps_oneself_out() {
+    let folder = TempDir::new().expect("a folder for the test");
+    let secret = path_in(folder.path(), "secret");
+    fs::write(&secret, "0123456789abcdef0123456789abcdef\n").expect("a file can be written");
+    let mut cluster = Cluster::start();
+    cluster.kill(3);
+    let said = is_kept_out(&cluster, &mut bare(&cluster, 3, &["--secret-file", &secret]));
+    let words = "node 3 demands proof of a shared secret, and node ";
+    assert!(said.contains(words) && said.contains(" was given none; give all nodes the same"), "{said}");
 }
 
 #[cfg(not(feature = "tls"))]

@@ -18,5 +18,6 @@ mod program;
 mod read_levels;
 mod refusals;
 mod replacement;
+mod stopped;
 mod three_nodes;
 mod transactions;

@@ -92,7 +92,6 @@ impl Cluster {
     }
 
     /// The process of a running member.
-    #[cfg(feature = "tls")]
     pub(crate) fn process(&self, id: u64) -> u32 {
         self.members[&id].id()
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Engine, Error, Event, Generation, Incarnation, NodeId, Outcome, ProposalId, Refusal, Role, Time,
+    Engine, Error, Event, Generation, Incarnation, Membership, NodeId, Outcome, ProposalId, Refusal, Role,
+    Time,
 };
 
 use super::Replica;
@@ -38,8 +39,10 @@ pub(super) struct Administration {
 struct Waiting {
     ticket: u64,
     errand: Errand,
-    /// It was handed to a leader, and what becomes of it is that leader's to say.
-    handed: bool,
+    /// The leadership it was handed to: what becomes of it is that leader's to say.
+    handed: Option<Generation>,
+    /// Another leads by now. It may go on with what it found in the log; nobody else will say anything.
+    orphaned: bool,
     /// Until when it may wait for a leader, and until when for its end.
     lead_by: Time,
     end_by: Time,
@@ -67,9 +70,9 @@ impl Administration {
 
     pub(super) fn next_deadline(&self) -> Time {
         let ends = self.waiting.values().map(|waiting| match waiting.handed {
-            true => waiting.end_by,
-            false if self.not_before > Time::ZERO => waiting.lead_by.min(self.not_before),
-            false => waiting.lead_by,
+            Some(_) => waiting.end_by,
+            None if self.not_before > Time::ZERO => waiting.lead_by.min(self.not_before),
+            None => waiting.lead_by,
         });
         ends.min().unwrap_or(Time::MAX)
     }
@@ -83,7 +86,7 @@ impl Administration {
     fn again(&mut self, sequence: u64, not_before: Time) {
         if let Some(waiting) = self.waiting.remove(&sequence) {
             let sequence = self.next_sequence();
-            self.waiting.insert(sequence, Waiting { handed: false, ..waiting });
+            self.waiting.insert(sequence, Waiting { handed: None, orphaned: false, ..waiting });
             self.not_before = not_before;
         }
     }
@@ -96,6 +99,11 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             let reason = Refusal::Unsupported(what).to_string();
             return self.out.administered.push((ticket, Err(Error::Refused { reason })));
         }
+        if let Errand::Replace { membership } = &errand
+            && let Some(reason) = self.too_many(membership)
+        {
+            return self.out.administered.push((ticket, Err(Error::Refused { reason })));
+        }
         if self.administration.waiting.len() >= WAITING_MAX {
             let reason = "too many errands wait already; ask again later".to_owned();
             return self.out.administered.push((ticket, Err(Error::Refused { reason })));
@@ -106,8 +114,21 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             _ => self.options.change_deadline,
         };
         let sequence = self.administration.next_sequence();
-        let waiting = Waiting { ticket, errand, handed: false, lead_by, end_by: now + patience };
+        let end_by = now + patience;
+        let waiting = Waiting { ticket, errand, handed: None, orphaned: false, lead_by, end_by };
         self.administration.waiting.insert(sequence, waiting);
+    }
+
+    /// Members and their addresses stand whole in one entry, both the old and the new ones while a change is under way, and
+    /// in the head of every piece of a snapshot. What one frame has no room for is refused at the door.
+    fn too_many(&self, membership: &Membership) -> Option<String> {
+        let bytes = self.engine.membership().encode().len() + membership.encode().len();
+        let bytes_max = self.options.entry_bytes_max.max(self.options.command_bytes_max);
+        (bytes > bytes_max).then(|| {
+            format!(
+                "the members and their addresses, old and new, take {bytes} bytes, and an entry has room for {bytes_max}; use shorter addresses, or raise command_bytes_max"
+            )
+        })
     }
 
     fn unsupported(errand: &Errand) -> Option<&'static str> {
@@ -124,23 +145,47 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if self.administration.waiting.is_empty() {
             return;
         }
+        self.orphan_errands(now);
         let waited = self.options.request_deadline;
         let Administration { waiting, .. } = &mut self.administration;
-        let late = |waiting: &Waiting| now >= if waiting.handed { waiting.end_by } else { waiting.lead_by };
+        let late = |waiting: &Waiting| {
+            now >= if waiting.handed.is_some() { waiting.end_by } else { waiting.lead_by }
+        };
         let ended: Vec<u64> =
             waiting.iter().filter(|(_, waiting)| late(waiting)).map(|(sequence, _)| *sequence).collect();
         for waiting in ended.into_iter().filter_map(|sequence| waiting.remove(&sequence)) {
-            let unknown = Error::OutcomeUnknown { reason: TIMED_OUT };
-            let error = if waiting.handed { unknown } else { Error::NoLeader { waited } };
+            let reason = if waiting.orphaned { LEADER_LOST } else { TIMED_OUT };
+            let unknown = Error::OutcomeUnknown { reason };
+            let error = if waiting.handed.is_some() { unknown } else { Error::NoLeader { waited } };
             self.out.administered.push((waiting.ticket, Err(error)));
         }
         if now < self.administration.not_before {
             return;
         }
         self.administration.not_before = Time::ZERO;
-        let open = self.administration.waiting.iter().filter(|(_, waiting)| !waiting.handed);
+        let open = self.administration.waiting.iter().filter(|(_, waiting)| waiting.handed.is_none());
         for sequence in open.map(|(sequence, _)| *sequence).collect::<Vec<_>>() {
             self.run_errand(now, sequence);
+        }
+    }
+
+    /// A leader that is gone says no more of the errands it was handed. Its successor does of those that got as far as the
+    /// log, and that shows: a change is under way. Without one, or once it is over, it is waited a moment longer.
+    fn orphan_errands(&mut self, now: Time) {
+        let standing = self.engine.standing();
+        if standing.leader.is_none() {
+            return;
+        }
+        let is_under_way = self.engine.membership().is_joint();
+        let give_up_at = now + self.options.request_deadline;
+        for waiting in self.administration.waiting.values_mut() {
+            if waiting.handed.is_some_and(|handed| handed < standing.generation)
+                && (is_under_way || !waiting.orphaned)
+            {
+                let patience_ends = if waiting.orphaned { Time::MAX } else { waiting.end_by };
+                waiting.end_by = give_up_at.min(patience_ends);
+                waiting.orphaned = true;
+            }
         }
     }
 
@@ -148,7 +193,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         let standing = self.engine.standing();
         let Some(leader) = standing.leader else { return };
         let Some(waiting) = self.administration.waiting.get_mut(&sequence) else { return };
-        waiting.handed = true;
+        waiting.handed = Some(standing.generation);
         let errand = waiting.errand.clone();
         let (node, incarnation) = (self.identity.node, self.identity.incarnation);
         if leader == node {
@@ -184,7 +229,10 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     fn carry_out_errand(&mut self, now: Time, proposal: ProposalId, errand: &Errand) {
         match errand.apply(self.engine.membership()) {
-            Ok(Some(membership)) => self.step(now, Event::ChangeMembership { proposal, membership }),
+            Ok(Some(membership)) => match self.too_many(&membership) {
+                Some(reason) => self.tell_errand(now, proposal, ErrandOutcome::Refused(reason)),
+                None => self.step(now, Event::ChangeMembership { proposal, membership }),
+            },
             Ok(None) => {
                 let to = if let Errand::Transfer { to } = errand { *to } else { None };
                 self.step(now, Event::TransferLeadership { proposal, to });
@@ -249,7 +297,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     pub(super) fn fail_errands(&mut self, error: &Error) {
         for (_, waiting) in std::mem::take(&mut self.administration.waiting) {
             let unknown = Error::OutcomeUnknown { reason: super::NODE_STOPPED };
-            let error = if waiting.handed { unknown } else { error.clone() };
+            let error = if waiting.handed.is_some() { unknown } else { error.clone() };
             self.out.administered.push((waiting.ticket, Err(error)));
         }
     }

@@ -275,7 +275,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.transfers.end(from, Some(index));
             self.step(now, Event::SnapshotSent { to: from, upto: Some(index) });
         } else {
-            self.out.chunk_reads.extend(self.transfers.taken(from, index, offset));
+            self.out.chunk_reads.extend(self.transfers.taken(now, from, index, offset));
         }
     }
 

@@ -1,7 +1,8 @@
 //! [`Transfers`]: snapshots on their way to peers that lack what the log no longer holds.
 //!
 //! One piece at a time per peer: read, sent, taken, and only then the next. So a transfer costs one piece of memory,
-//! and a receiver that comes back says where to go on.
+//! and a receiver that comes back says where to go on. How long a piece may take follows what pieces take: a transport
+//! that is told to be slow in this lane is no reason to send them twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,12 +25,17 @@ struct Sending {
     total: u64,
     offset: u64,
     attempts: u32,
+    /// When the piece under way went out, and how long its answer is waited for.
+    sent_at: Time,
+    patience: Duration,
     /// When the piece under way is given up; [`Time::MAX`] while it is being read.
     retry_at: Time,
 }
 
 /// After so many pieces in a row without an answer the transfer is given up. The engine may ask for another.
 const ATTEMPTS_MAX: u32 = 10;
+/// The wait for an answer doubles with each piece sent again, up to so many times the first one.
+const PATIENCE_FACTOR_MAX: u32 = 16;
 
 impl Transfers {
     pub(super) fn new(retry_after: Duration) -> Self {
@@ -41,8 +47,10 @@ impl Transfers {
         if self.sending.contains_key(&to) {
             return None;
         }
+        let (patience, sent_at) = (self.retry_after, Time::ZERO);
+        let (offset, attempts, retry_at) = (0, 0, Time::MAX);
         self.sending
-            .insert(to, Sending { index: None, total: 0, offset: 0, attempts: 0, retry_at: Time::MAX });
+            .insert(to, Sending { index: None, total: 0, offset, attempts, sent_at, patience, retry_at });
         Some(ChunkRead { to, index: None, offset: 0 })
     }
 
@@ -55,7 +63,8 @@ impl Transfers {
         }
         sending.index = Some(index);
         sending.total = chunk.total;
-        sending.retry_at = now + self.retry_after;
+        sending.sent_at = now;
+        sending.retry_at = now + sending.patience;
         true
     }
 
@@ -65,11 +74,17 @@ impl Transfers {
         sending.is_some_and(|sending| sending.index == Some(index) && sending.total == offset)
     }
 
-    /// The peer has that snapshot up to `offset`: the next piece to read.
-    pub(super) fn taken(&mut self, to: NodeId, index: Index, offset: u64) -> Option<ChunkRead> {
+    /// The peer has that snapshot up to `offset`: the next piece to read. `None` when that piece is under way already: the
+    /// answer was to one that went out twice, and another copy would beget a third.
+    pub(super) fn taken(&mut self, now: Time, to: NodeId, index: Index, offset: u64) -> Option<ChunkRead> {
         let sending = self.sending.get_mut(&to).filter(|sending| sending.index == Some(index))?;
-        if sending.retry_at == Time::MAX {
+        if sending.retry_at == Time::MAX || offset == sending.offset {
             return None;
+        }
+        // Only of a piece that went out once is it known which one was answered (Karn and Partridge 1987).
+        if sending.attempts == 0 {
+            let usual = now.since(sending.sent_at) * 2;
+            sending.patience = usual.clamp(self.retry_after, self.retry_after * PATIENCE_FACTOR_MAX);
         }
         sending.attempts = if offset > sending.offset { 0 } else { sending.attempts + 1 };
         sending.offset = offset;
@@ -100,6 +115,93 @@ impl Transfers {
             return Some(Err(*to));
         }
         sending.retry_at = Time::MAX;
+        sending.patience = (sending.patience * 2).min(self.retry_after * PATIENCE_FACTOR_MAX);
         Some(Ok(ChunkRead { to: *to, index: sending.index, offset: sending.offset }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use consensus_api::{Generation, Membership, SnapshotMark};
+
+    use super::*;
+
+    const PEER: NodeId = NodeId(2);
+    const TOTAL: u64 = 8;
+    const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+    fn chunk(offset: u64) -> Chunk {
+        let (generation, membership) = (Generation::ZERO, Membership::default());
+        let mark = SnapshotMark { index: Index(9), generation, membership };
+        Chunk { mark, total: TOTAL, offset, bytes: Bytes::from_static(b"x") }
+    }
+
+    /// Sends a snapshot of eight pieces over a lane that takes so long for each, one after the other. How many pieces
+    /// went out, and when the last one was answered.
+    fn send(piece_takes: Duration) -> (u64, Time) {
+        let mut transfers = Transfers::new(RETRY_AFTER);
+        let (mut now, mut free_at, mut sent) = (Time::ZERO, Time::ZERO, 0);
+        let mut answers: Vec<(Time, u64)> = Vec::new();
+        let mut next = transfers.begin(PEER);
+        loop {
+            if let Some(read) = next.take() {
+                assert!(transfers.sent(now, PEER, &chunk(read.offset)));
+                free_at = free_at.max(now) + piece_takes;
+                answers.push((free_at, read.offset + 1));
+                sent += 1;
+            }
+            let answered = answers.first().map_or(Time::MAX, |(at, _)| *at);
+            now = answered.min(transfers.next_deadline());
+            if now == answered {
+                let (_, offset) = answers.remove(0);
+                if transfers.is_complete(PEER, Index(9), offset) || offset == TOTAL {
+                    return (sent, now);
+                }
+                next = transfers.taken(now, PEER, Index(9), offset);
+            } else {
+                next = transfers.overdue(now).and_then(Result::ok);
+                assert!(next.is_some(), "given up");
+            }
+        }
+    }
+
+    #[test]
+    fn a_quick_lane_is_sent_each_piece_once() {
+        assert_eq!(send(Duration::from_millis(10)).0, TOTAL);
+        assert_eq!(send(RETRY_AFTER * 9 / 10).0, TOTAL);
+    }
+
+    /// As with a rate of 64 KiB a second: a piece of 1 MiB takes 16 s.
+    #[test]
+    fn a_slow_lane_is_sent_few_pieces_twice() {
+        let (sent, ended) = send(Duration::from_secs(16));
+        assert!(sent <= TOTAL + 6, "{sent} pieces went out instead of {TOTAL}");
+        assert!(ended <= Time::ZERO + Duration::from_secs(16 * (TOTAL + 6)));
+    }
+
+    #[test]
+    fn a_piece_without_an_answer_is_sent_again_and_given_up_in_the_end() {
+        let mut transfers = Transfers::new(RETRY_AFTER);
+        let first = transfers.begin(PEER).expect("it is new");
+        assert!(transfers.sent(Time::ZERO, PEER, &chunk(first.offset)));
+        for _ in 0..ATTEMPTS_MAX {
+            let now = transfers.next_deadline();
+            let again = transfers.overdue(now).expect("it is overdue").expect("it is sent again");
+            assert!(transfers.sent(now, PEER, &chunk(again.offset)));
+        }
+        let now = transfers.next_deadline();
+        assert_eq!(transfers.overdue(now).expect("it is overdue").err(), Some(PEER));
+        assert!(now < Time::ZERO + RETRY_AFTER * PATIENCE_FACTOR_MAX * ATTEMPTS_MAX);
+    }
+
+    #[test]
+    fn a_receiver_that_begins_anew_says_where_to_go_on() {
+        let mut transfers = Transfers::new(RETRY_AFTER);
+        let _first = transfers.begin(PEER);
+        assert!(transfers.sent(Time::ZERO, PEER, &chunk(0)));
+        assert_eq!(transfers.taken(Time(1), PEER, Index(9), 3).map(|read| read.offset), Some(3));
+        assert!(transfers.sent(Time(2), PEER, &chunk(3)));
+        assert_eq!(transfers.taken(Time(3), PEER, Index(9), 0).map(|read| read.offset), Some(0));
     }
 }
