@@ -15,7 +15,10 @@ const NOTES_MAX: usize = 64;
 pub(super) fn stepped<E: Engine>(member: &Member<E>) -> Checked {
     let Some(running) = &member.running else { return Ok(()) };
     let (options, replica) = (&member.options, &running.replica);
-    let cached_max = 2 * options.cache_bytes_max + IN_MEMORY_ONLY_BYTES_MAX;
+    // Whoever catches up has what a leader sends at once in memory alone, until its disk has it too.
+    let catches_up = replica.standing().last > member.disk.outline().last();
+    let on_its_way = if catches_up { options.flow.inflight_bytes_max } else { 0 };
+    let cached_max = 2 * options.cache_bytes_max + IN_MEMORY_ONLY_BYTES_MAX + on_its_way;
     if replica.cached_bytes() > cached_max {
         let what = format!(
             "node {}: {} bytes of entries in memory, at most {cached_max}",
