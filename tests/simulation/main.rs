@@ -178,7 +178,12 @@ mod regressions {
 mod multi_paxos_regressions {
     use quorate::MultiPaxos;
 
-    use super::as_found;
+    use super::{as_found, in_model, plan};
+
+    #[test]
+    fn a_leader_does_not_fill_the_way_to_a_peer_with_what_it_knows_to_be_chosen() {
+        in_model::<MultiPaxos>(&plan(200_692, 10_000));
+    }
 
     #[test]
     fn two_that_send_a_snapshot_to_one_do_not_undo_each_others_work() {

@@ -218,7 +218,8 @@ impl MultiPaxos {
         for peer in &mut leading.peers {
             let at = self.supplies.partition_point(|supply| supply.to < peer.id);
             let supply = self.supplies.get_mut(at).filter(|supply| supply.to == peer.id);
-            let from = peer.next.max(log.compacted().next());
+            // What it knows to be chosen it may hold no longer, and would never acknowledge.
+            let from = peer.next.max(peer.commit.next()).max(log.compacted().next());
             let range = log.of_ballot(from, leading.ballot).filter(|(first, _)| *first <= end);
             if let (Some(supply), Some((first, last)), true) = (supply, range, peer.may_send(limits)) {
                 if supply.begin_accept() {
