@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::{Engine, Error, Payload, SessionId, SessionOp};
+use consensus_api::{Engine, Error, Payload, Role, SessionId, SessionOp};
 use node::SessionAnswer;
 
 use super::member::OpId;
@@ -99,7 +99,7 @@ impl<E: Engine> Simulation<E> {
         }
         let wait = self.chances.session.between(1_000, 3_000_000);
         self.at(now + Duration::from_micros(wait), Happening::AskFor { ticket });
-        let at = self.chances.session.below(self.members.len() as u64) as usize;
+        let at = self.someone_to_ask();
         let idle_max_ms = self.chances.session.between(500, 60_000);
         let mut command = BytesMut::new();
         let op = match request.session {
@@ -119,6 +119,19 @@ impl<E: Engine> Simulation<E> {
             return self.settle(at);
         }
         Ok(())
+    }
+
+    /// Whom to ask next: anybody; once faults have stopped, anybody who knows of a leader or needs none. Who was removed
+    /// may never hear of one again, and a client goes elsewhere.
+    fn someone_to_ask(&mut self) -> usize {
+        let decides = |member: &super::Member<E>| {
+            let standing = member.engine().map(Engine::standing);
+            standing.is_some_and(|it| it.leader.is_some() || it.role == Role::Peer)
+        };
+        let all = 0..self.members.len();
+        let useful: Vec<usize> = all.clone().filter(|at| decides(&self.members[*at])).collect();
+        let choice = if self.is_calm() && !useful.is_empty() { useful } else { all.collect() };
+        choice[self.chances.session.below(choice.len() as u64) as usize]
     }
 
     /// A request in a session got its reply.
