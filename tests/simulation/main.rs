@@ -186,6 +186,11 @@ mod multi_paxos_regressions {
     }
 
     #[test]
+    fn a_refused_proposal_does_not_go_again_behind_a_later_one() {
+        in_model::<MultiPaxos>(&plan(496, 10_000));
+    }
+
+    #[test]
     fn two_that_send_a_snapshot_to_one_do_not_undo_each_others_work() {
         as_found::<MultiPaxos>(16419, 3000);
     }

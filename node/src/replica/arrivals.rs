@@ -157,7 +157,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             if E::CAPABILITIES.leader && self.proposals.waits_for_earlier(generation) {
                 return;
             }
-            let Some(entry) = self.proposals.next_entry(wall, generation) else { return };
+            let Some(entry) = self.proposals.next_entry(wall, generation, &mut self.out.failed) else {
+                return;
+            };
             if leader == self.identity.node {
                 self.step(now, Event::Propose(entry));
                 if self.stopped.is_some() || self.engine.standing().generation != generation {

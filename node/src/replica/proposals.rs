@@ -120,10 +120,19 @@ impl<P> Proposals<P> {
     }
 
     /// The next entry to propose, which from now on waits for its answer. `None` when there is nothing.
-    pub(super) fn next_entry(&mut self, wall: LogTime, generation: Generation) -> Option<Entry> {
-        let mut waiting = match self.again.pop_first() {
-            Some(waiting) => waiting,
-            None => self.next_batch()?,
+    pub(super) fn next_entry(
+        &mut self,
+        wall: LogTime,
+        generation: Generation,
+        failed: &mut Vec<(P, Error)>,
+    ) -> Option<Entry> {
+        let mut waiting = loop {
+            match self.again.pop_first() {
+                // A later one took effect while it waited to go again.
+                Some(waiting) if waiting.order < self.newest_taken => self.overtaken(waiting, failed),
+                Some(waiting) => break waiting,
+                None => break self.next_batch()?,
+            }
         };
         waiting.generation = generation;
         self.sequence += 1;
@@ -237,9 +246,13 @@ impl<P> Proposals<P> {
         if waiting.order > self.newest_taken {
             self.again.insert(waiting.order, waiting);
         } else {
-            let error = Error::NoLeader { waited: self.deadline };
-            failed.extend(waiting.tickets.into_iter().map(|ticket| (ticket, error.clone())));
+            self.overtaken(waiting, failed);
         }
+    }
+
+    fn overtaken(&self, waiting: Waiting<P>, failed: &mut Vec<(P, Error)>) {
+        let error = Error::NoLeader { waited: self.deadline };
+        failed.extend(waiting.tickets.into_iter().map(|ticket| (ticket, error.clone())));
     }
 
     /// What was handed to this leadership or an earlier one may be contained in a snapshot: nobody can tell.
@@ -301,5 +314,33 @@ impl<P> Proposals<P> {
     /// Ends everything that was proposed: nobody can tell.
     pub(super) fn fail_waiting(&mut self, failed: &mut Vec<(P, Error)>) {
         self.end_unknown(|_| true, NODE_STOPPED, failed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use consensus_api::{ClusterName, EngineName, Incarnation, NodeId, StoreId};
+
+    use super::*;
+
+    #[test]
+    fn what_waits_to_go_again_does_not_go_behind_a_later_one() {
+        let cluster = ClusterName::new("x").unwrap();
+        let (node, engine, store, incarnation) = (NodeId(1), EngineName("x"), StoreId(1), Incarnation(1));
+        let identity = Identity { cluster, node, engine, store, incarnation };
+        let mut proposals = Proposals::new(identity, Duration::from_secs(1), 1024);
+        let mut failed = Vec::new();
+        let mut propose = |proposals: &mut Proposals<&'static str>, ticket| {
+            proposals.push(Time::ZERO, None, Bytes::new(), ticket);
+            let entry = proposals.next_entry(LogTime::ZERO, Generation::ZERO, &mut failed).unwrap();
+            entry.proposal
+        };
+        let (first, second) = (propose(&mut proposals, "first"), propose(&mut proposals, "second"));
+        // The leader refused the first, and took the second.
+        proposals.not_taken(first.sequence, &mut failed);
+        assert_eq!(proposals.take(second), ["second"]);
+        assert!(proposals.may_propose());
+        assert!(proposals.next_entry(LogTime::ZERO, Generation::ZERO, &mut failed).is_none());
+        assert!(matches!(failed[..], [("first", Error::NoLeader { .. })]), "{failed:?}");
     }
 }
