@@ -88,6 +88,11 @@ impl Disk {
         Ok(!lazy)
     }
 
+    /// Whether a write is under way.
+    pub(crate) const fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
     /// The write under way is durable.
     pub(crate) fn finish(&mut self) -> Result<Option<WriteSeq>, StorageError> {
         let Some((seq, batch)) = self.writing.take() else { return Ok(None) };

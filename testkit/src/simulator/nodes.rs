@@ -12,6 +12,9 @@ use super::run::Checked;
 use super::sessions::IN_SESSION;
 use super::{Happening, Own, Simulation, Violation, essence, position};
 
+/// How long a log waits before it looks whether there is room again.
+const FULL_FOR: Duration = Duration::from_millis(50);
+
 impl<E: Engine> Simulation<E> {
     pub(super) fn own(&mut self, node: NodeId, life: u64, what: Own) -> Checked {
         let (now, at) = (self.now, position(node));
@@ -28,6 +31,8 @@ impl<E: Engine> Simulation<E> {
                     running.replica.durable(local, seq);
                     self.checkers.written(&self.members, at)?;
                 }
+                // The disk is full: the log tries again a little later.
+                Ok(None) if member.disk.is_writing() => self.to(at, FULL_FOR, Own::Written),
                 Ok(None) => {}
                 Err(error) => {
                     self.disk_failed(at, &error);
