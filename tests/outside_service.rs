@@ -1,7 +1,7 @@
 //! A service that someone else wrote: a workspace of its own that knows quorate by path. It compiles and runs as it
 //! would for a user, and what a user forgets is told in English.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -10,8 +10,12 @@ fn root() -> &'static Path {
 }
 
 /// Runs cargo on a package in `fixtures/`, with the versions of our lock file and the artefacts of our target folder.
+/// One at a time, whatever runs the tests: else one would read the lock file that another is writing.
 fn cargo(package: &str, arguments: &[&str]) -> Output {
     let folder = fixture(package);
+    let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside_service.turn"))
+        .expect("a file of ours");
+    turn.lock().expect("it can be locked");
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).expect("the lock file can be copied");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
     let mut command = Command::new(env!("CARGO"));
