@@ -58,6 +58,8 @@ pub(crate) struct Trio<E: Engine> {
 }
 
 const INTRODUCTION: u8 = 10;
+const WORD: u8 = 11;
+const KNOWN_BY: u8 = 2;
 const STEP: Duration = Duration::from_millis(20);
 
 impl<E: Engine> Trio<E> {
@@ -83,11 +85,14 @@ impl<E: Engine> Trio<E> {
     }
 
     pub(crate) fn start(&mut self, id: u64, disk: Disk) {
+        self.start_given(id, disk, Membership::of_voters([1, 2, 3].map(NodeId)).unwrap());
+    }
+
+    fn start_given(&mut self, id: u64, disk: Disk, founders: Membership) {
         let cluster = ClusterName::new("trio").unwrap();
         let incarnation = Incarnation(self.now.0);
         let identity =
             Identity { cluster, node: NodeId(id), engine: E::NAME, store: disk.store, incarnation };
-        let founders = Membership::of_voters([1, 2, 3].map(NodeId)).unwrap();
         let (now, options, engine) = (self.now, Options::default(), E::Options::default());
         let start = Start { identity, founders, snapshot: None, now, seed: self.now.0 + id, options, engine };
         let recovered = Recovered { store: disk.store, outline: disk.outline.clone(), notes: Vec::new() };
@@ -117,6 +122,22 @@ impl<E: Engine> Trio<E> {
     /// This node answers introductions, and hears nothing else.
     pub(crate) fn deafen(&mut self, id: u64) {
         self.deaf.insert(id);
+    }
+
+    /// Node 4, which is no founder, tells this node that it knows it by the disk it has.
+    pub(crate) fn hear_from_a_newcomer(&mut self, id: u64) {
+        let own = self.disk(id).store.0.to_le_bytes();
+        let head = [&[WORD][..], &4_u128.to_le_bytes(), &own, &[KNOWN_BY], &own].concat();
+        self.arrive(4, id, Frame { head: head.into(), body: Bytes::new() });
+    }
+
+    /// Node 4 waits to be added, and this node hears that it is there.
+    #[cfg(feature = "raft")]
+    pub(crate) fn meet_one_that_waits(&mut self, id: u64) {
+        self.disks += 1;
+        self.start_given(4, Disk::empty(self.disks), Membership::default());
+        let member = self.members.get_mut(&id).unwrap();
+        member.replica.arrival(self.now, LogTime::ZERO, Arrival::Connected(NodeId(4)));
     }
 
     pub(crate) fn propose(&mut self, id: u64, command: u8) {

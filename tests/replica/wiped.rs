@@ -87,6 +87,20 @@ fn nothing_is_decided_until_all_founders_have_met<E: Engine>() {
     trio.decide(1, 2);
 }
 
+/// The cluster was founded and has grown, while one of its founders had met all but one. A member that was added since
+/// answers that founder, too; it is none of those that it waits for.
+fn the_word_of_a_newcomer_does_not_hinder_a_founder<E: Engine>() {
+    let mut trio = Trio::<E>::new(0);
+    trio.connect(&[1, 2]);
+    trio.pass(LONG);
+    trio.hear_from_a_newcomer(1);
+    trio.pass(LONG);
+    assert!(!trio.disk(1).is_founded(), "{}: node 3 has not answered", E::NAME);
+    trio.connect(&[1, 2, 3]);
+    trio.decide(1, 1);
+    assert!(trio.disk(1).is_founded());
+}
+
 macro_rules! all {
     ($name:ident, $engine:ty) => {
         mod $name {
@@ -109,8 +123,26 @@ macro_rules! all {
             fn nothing_is_decided_until_all_founders_have_met() {
                 super::nothing_is_decided_until_all_founders_have_met::<$engine>();
             }
+
+            #[test]
+            fn the_word_of_a_newcomer_does_not_hinder_a_founder() {
+                super::the_word_of_a_newcomer_does_not_hinder_a_founder::<$engine>();
+            }
         }
     };
 }
 
 on_every_engine!(all);
+
+/// Only Raft has members that wait.
+#[cfg(feature = "raft")]
+#[test]
+fn who_waits_to_be_added_refuses_no_founder() {
+    let mut trio = Trio::<quorate::Raft>::new(0);
+    trio.connect(&[1, 2, 4]);
+    trio.meet_one_that_waits(1);
+    trio.pass(LONG);
+    assert_eq!(trio.replica(1).refused_stores(), []);
+    let notes = trio.replica(1).notes().join("\n");
+    assert!(notes.contains("node 3 has not answered; start it"), "{notes}");
+}

@@ -155,7 +155,12 @@ on_every_engine!(mount);
 mod regressions {
     use quorate::Raft;
 
-    use super::as_found;
+    use super::{as_found, on_files, plan};
+
+    #[test]
+    fn a_founder_that_was_away_is_not_hindered_by_who_was_added_meanwhile() {
+        on_files::<Raft>(&plan(300_139, 10_000));
+    }
 
     #[test]
     fn a_retried_proposal_does_not_overtake_a_later_one() {

@@ -86,6 +86,13 @@ impl<O: Clone> Founding<O> {
         self.ask_at.min(self.complain_at)
     }
 
+    /// Somebody has answered this disk. Only founders are waited for; whoever was added later is none.
+    fn meets(&mut self, founder: NodeId, store: StoreId) {
+        if self.founders().is_voter(founder) {
+            self.met.insert(founder, store);
+        }
+    }
+
     /// The founders with their disks, once all are known.
     fn complete(&self, own: StoreId) -> Option<Membership> {
         let enough = self.missing().is_empty() || mutated("node/founded-without-all") && !self.met.is_empty();
@@ -158,6 +165,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Some(_) => Word::Unknown,
             None => {
                 let members = self.engine.membership();
+                if members.members().next().is_none() {
+                    return; // waits to be added itself, and knows nobody
+                }
                 match members.store(from) {
                     Some(known) => Word::KnownBy(known),
                     None if members.is_voter(from) => Word::KnownBy(StoreId::default()),
@@ -184,8 +194,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             };
         };
         match word {
-            Word::Founding => drop(founding.met.insert(from, store)),
-            Word::KnownBy(_) if is_known => drop(founding.met.insert(from, store)),
+            Word::Founding => founding.meets(from, store),
+            Word::KnownBy(_) if is_known => founding.meets(from, store),
             Word::KnownBy(known) => self.is_refused(from, known),
             Word::Awaited => self.take_part(now, Membership::default()),
             Word::Unknown => self.is_refused(from, StoreId::default()),

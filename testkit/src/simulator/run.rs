@@ -239,7 +239,15 @@ impl<E: Engine> Simulation<E> {
             return violated("every errand is answered", format!("{open:?}"));
         }
         if !self.is_alike() {
-            let standing = |member: &super::Member<E>| member.engine().map(Engine::standing);
+            let standing = |member: &super::Member<E>| {
+                let running = member.running.as_ref()?;
+                let engine = running.replica.engine();
+                Some((
+                    engine.standing(),
+                    engine.membership().clone(),
+                    running.replica.notes().last().cloned(),
+                ))
+            };
             let standings: Vec<_> = self.members.iter().map(standing).collect();
             return violated("replicas converge once faults stop", format!("{standings:?}"));
         }
