@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `kv node` runs one member of a cluster, for several machines; `kv join` one that is added to it, and `kv admin` (or
-//! `redis-cli ADMIN`) changes who takes part; `kv --help` has the options, and docs/membership.md the steps.
+//! `redis-cli ADMIN`) changes who takes part; `kv --help` has the options, and docs/membership.md the steps. If a majority of
+//! the disks is lost for good, docs/lost-quorum.md tells what `kv unsafely-recover` can do.
 //!
 //! # How it is made
 //!
@@ -46,6 +47,7 @@ mod integer;
 mod keyspace;
 mod level;
 mod limits;
+mod lost_quorum;
 mod member;
 mod operator;
 mod options;
@@ -80,6 +82,7 @@ async fn main() -> ExitCode {
         Some(Subcommand::Node(node)) => run_one(node, false).await,
         Some(Subcommand::Join(node)) => run_one(node, true).await,
         Some(Subcommand::Admin(asked)) => operator::run(&asked),
+        Some(Subcommand::UnsafelyRecover(asked)) => lost_quorum::run(&asked).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

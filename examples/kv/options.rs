@@ -34,6 +34,39 @@ pub enum Subcommand {
     Join(NodeOptions),
     /// Asks a member that runs about the cluster, or for a change: who takes part, and who leads.
     Admin(AdminOptions),
+    /// For a cluster that has lost a majority of its disks for good: shows what a stopped member holds and what may be lost,
+    /// and founds another cluster from it once that is accepted.
+    UnsafelyRecover(Recovery),
+}
+
+/// A survivor of a lost quorum, and what is to be made of it.
+#[derive(Clone, Debug, Args)]
+pub struct Recovery {
+    /// The survivor's number.
+    #[arg(long)]
+    pub id: u64,
+    /// The folder of its log. It is not changed.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The name of the cluster that is lost.
+    #[arg(long, default_value = "kv", value_name = "NAME")]
+    pub cluster: String,
+    /// The name of the cluster that is founded: another one.
+    #[arg(long, value_name = "NAME", requires_all = ["into", "accept_loss_of"])]
+    pub new_cluster: Option<String>,
+    /// The folder for its first log. It is created, and must be empty.
+    #[arg(long, value_name = "DIR", requires = "new_cluster")]
+    pub into: Option<PathBuf>,
+    /// Accepts what may be lost, for this disk and no other. Without it that is only shown.
+    #[arg(long, value_name = "STORE", requires = "new_cluster")]
+    pub accept_loss_of: Option<String>,
+    /// Whose log it is in the new cluster. The survivor's, if none is named.
+    #[arg(long, value_name = "ID")]
+    pub founder: Option<u64>,
+    /// All who found the new cluster, such as 1,2,3, each with a log that this command began from the same survivor. One
+    /// alone, if none are named; the others are added while it runs.
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub founders: Vec<u64>,
 }
 
 /// What an operator wants, and whom to ask.

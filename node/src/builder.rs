@@ -246,7 +246,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
 }
 
 /// A state machine that keeps its state itself must not be ahead of the log.
-fn check_own(node: NodeId, own: Option<Index>, last: Index) -> Result<(), StartError> {
+pub(crate) fn check_own(node: NodeId, own: Option<Index>, last: Index) -> Result<(), StartError> {
     let Some(own) = own.filter(|own| *own > last) else { return Ok(()) };
     let problem = format!(
         "the state machine says that it holds everything up to entry {own}, but the log ends at {last}: one of the two is another's, or was lost; give both an empty folder, and add the node again"
@@ -254,7 +254,7 @@ fn check_own(node: NodeId, own: Option<Index>, last: Index) -> Result<(), StartE
     Err(StartError::Log { node, problem })
 }
 
-fn check_members(node: NodeId, members: &[NodeId]) -> Result<Membership, StartError> {
+pub(crate) fn check_members(node: NodeId, members: &[NodeId]) -> Result<Membership, StartError> {
     let wrong = |problem| Err(StartError::Members { node, problem });
     let Ok(founders) = Membership::of_voters(members.iter().copied()) else {
         return wrong("there are too many members; 3 or 5 are usual, 1024 the most");

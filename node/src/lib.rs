@@ -66,6 +66,7 @@ mod replica;
 mod sessions;
 mod shared;
 mod status;
+mod survivor;
 mod system_clock;
 mod ticket;
 mod worker;
@@ -84,4 +85,5 @@ pub use replica::{
     ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs, Replica, Start,
 };
 pub use status::{Status, StoreRefusal};
+pub use survivor::{NewCluster, Survivor};
 pub use system_clock::SystemClock;

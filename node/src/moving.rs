@@ -23,16 +23,14 @@ pub async fn change_engine<Old: Engine, New: Engine>(
     (node, mut new): (NodeId, impl LogStorage),
 ) -> Result<Index, StartError> {
     let cluster = ClusterName::new(cluster).ok_or(StartError::ClusterName { name: cluster.to_owned() })?;
-    let refuse = |node, problem: &str| StartError::Log { node, problem: problem.to_owned() };
+    let refuse = |node, problem: &str| refuse(node, problem.to_owned());
     old.attach(&identity(&cluster, exporter, Old::NAME))?;
     let Some(snapshot) = old.snapshots().latest().await? else {
         return Err(refuse(exporter, "it holds no snapshot to take along; run it until it has taken one"));
     };
     let membership = stay(&snapshot.mark().membership)
         .ok_or_else(|| refuse(exporter, "a change of members is under way; let it end first"))?;
-    if new.attach(&identity(&cluster, node, New::NAME))?.outline != Outline::default() {
-        return Err(refuse(node, "it is not empty; choose an empty folder"));
-    }
+    attach_empty::<New>(&cluster, node, &mut new)?;
     // No leadership of the new engine has been before it.
     let mark = SnapshotMark { index: snapshot.mark().index, generation: Generation::ZERO, membership };
     let mut copy = new.snapshots().begin(&mark).await?;
@@ -40,11 +38,32 @@ pub async fn change_engine<Old: Engine, New: Engine>(
         copy.append(snapshot.read_at(copy.len(), SNAPSHOT_CHUNK_BYTES_MAX).await?).await?;
     }
     copy.finish().await?;
+    begin_with(&mut new, mark).await
+}
+
+/// Makes a log that must be new the log of `node`.
+pub(crate) fn attach_empty<E: Engine>(
+    cluster: &ClusterName,
+    node: NodeId,
+    new: &mut impl LogStorage,
+) -> Result<(), StartError> {
+    if new.attach(&identity(cluster, node, E::NAME))?.outline == Outline::default() {
+        return Ok(());
+    }
+    Err(refuse(node, "it is not empty; choose an empty folder".to_owned()))
+}
+
+/// Begins a new log behind a snapshot that is there. Returns the last entry covered.
+pub(crate) async fn begin_with(new: &mut impl LogStorage, mark: SnapshotMark) -> Result<Index, StartError> {
     let (upto, generation) = (mark.index, mark.generation);
     let batch: Batch = [Op::SnapshotMark(mark), Op::Compact { upto, generation }].into_iter().collect();
     new.submit(WriteSeq(1), batch)?;
     while poll_fn(|cx| new.poll_durable(cx)).await? < WriteSeq(1) {}
     Ok(upto)
+}
+
+pub(crate) fn refuse(node: NodeId, problem: String) -> StartError {
+    StartError::Log { node, problem }
 }
 
 /// The same members at the same addresses. Their stores are new.
@@ -58,7 +77,8 @@ fn stay(old: &Membership) -> Option<Membership> {
     addressed.filter(|_| !old.is_joint())
 }
 
-fn identity(cluster: &ClusterName, node: NodeId, engine: EngineName) -> Identity {
+/// A node of a cluster, before its log is open.
+pub(crate) fn identity(cluster: &ClusterName, node: NodeId, engine: EngineName) -> Identity {
     let (store, incarnation) = (StoreId::default(), Incarnation::default());
     Identity { cluster: cluster.clone(), node, engine, store, incarnation }
 }

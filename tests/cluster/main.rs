@@ -17,6 +17,7 @@ mod reads;
 mod restarts;
 mod room;
 mod sessions;
+mod survivors;
 mod writes;
 
 /// Mounts every test of every chapter on one engine, and checks what is skipped on it.
@@ -106,6 +107,11 @@ macro_rules! all_chapters {
                 commands_in_and_outside_sessions_keep_their_order,
                 an_idle_session_expires_through_the_log_and_says_so,
                 answers_outlive_snapshots_and_restarts,
+            }
+            survivors {
+                a_cluster_founded_from_a_survivor_holds_all_that_it_held,
+                a_survivor_grows_back_to_three_and_refuses_who_comes_back needs MembershipChange,
+                the_survivor_that_lacks_less_is_found,
             }
             machines {
                 a_machine_that_keeps_its_state_is_not_replayed,

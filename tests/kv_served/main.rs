@@ -10,6 +10,7 @@ mod differential;
 mod engines;
 mod kills;
 mod left_behind;
+mod lost_quorum;
 mod partitions;
 #[path = "../ports/mod.rs"]
 mod ports;

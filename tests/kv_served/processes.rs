@@ -70,7 +70,7 @@ impl Cluster {
         let mut said = BufReader::new(process.stdout.take().expect("its output is piped"));
         let mut line = String::new();
         said.read_line(&mut line).expect("its output can be read");
-        assert!(line.starts_with(&format!("node {id} of cluster kv serves on ")), "node {id} said {line:?}");
+        assert!(line.starts_with(&format!("node {id} of cluster kv")), "node {id} said {line:?}");
         self.members.insert(id, process);
     }
 
@@ -132,6 +132,11 @@ impl Cluster {
         for (_, mut process) in self.members.drain() {
             process.wait().expect("and then it ends");
         }
+    }
+
+    /// From now on members are started with these options, too.
+    pub(crate) fn add_options(&mut self, options: &[&str]) {
+        self.limits.extend(options.iter().map(|&option| option.to_owned()));
     }
 
     /// Asks a member to stop, and returns how it ended.

@@ -95,6 +95,11 @@ impl<S: StateMachine> Applier<S> {
         &self.machine
     }
 
+    /// The state machine, with what was applied to it.
+    pub fn into_machine(self) -> S {
+        self.machine
+    }
+
     /// Everything up to here is applied.
     pub const fn applied(&self) -> Index {
         self.applied
