@@ -48,6 +48,7 @@ pub struct Options {
     pub request_deadline: Duration,
     /// How long a change of membership may take, newcomers catching up included, before it ends as
     /// [`OutcomeUnknown`](consensus_api::Error::OutcomeUnknown). 15 min by default: longer than the engine's own limit.
+    /// A node that hears of no leader for `request_deadline` waits no longer, and ends it in the same way.
     pub change_deadline: Duration,
     /// Bytes of requests under way on this node; further ones wait. 64 MiB by default.
     pub request_bytes_max: usize,

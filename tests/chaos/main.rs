@@ -19,6 +19,7 @@ fn what_was_answered_survives_every_fault() {
             Fault::Delay(Duration::from_millis(30)),
             Fault::Throttle { bytes_per_second: 20_000 },
             Fault::CutAfter { bytes: 1_000 },
+            Fault::LateAfter { bytes: 1_000, late: Duration::from_millis(50) },
             Fault::Reset,
             Fault::Silent,
         ];
@@ -71,6 +72,30 @@ fn a_flapping_wire_changes_nothing_that_was_answered() {
             shown.iter().all(|peer| peer.refusal.is_none()),
             "flapping is no reason to refuse: {shown:?}"
         );
+    });
+}
+
+/// What a connection carried comes in after its successor, which carries later frames: the receiver hears one connection at
+/// a time, and nothing comes twice.
+#[test]
+fn what_comes_in_after_a_later_connection_changes_nothing_that_was_answered() {
+    within_three_minutes(async {
+        let mut cluster = Cluster::start().await;
+        let leader = cluster.leader().await;
+        let follower = leader % 3 + 1;
+        for round in 1..20_usize {
+            let late = Duration::from_millis(20 * (round as u64 % 5 + 1));
+            for (from, to) in [(leader, follower), (follower, leader)] {
+                cluster.wire(from, to).set(Fault::LateAfter { bytes: 97 * round, late });
+            }
+            cluster.write(10).await;
+        }
+        let overtaken =
+            cluster.wire(leader, follower).overtaken() + cluster.wire(follower, leader).overtaken();
+        println!("{overtaken} times a connection was overtaken by the next");
+        assert!(overtaken > 0, "nothing came out of order");
+        cluster.heal();
+        cluster.assert_converged().await;
     });
 }
 

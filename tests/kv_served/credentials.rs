@@ -1,4 +1,5 @@
-//! Members that show the others the wrong thing: each is kept out, and both sides say why.
+//! Members that show the others the wrong thing: each is kept out, and both sides say why. And files that are of no use:
+//! each keeps the member from starting.
 
 use std::fs;
 use std::path::Path;
@@ -62,25 +63,60 @@ fn a_secret_keeps_out_who_has_another_or_none() {
     let said = is_kept_out(&cluster, &mut bare(&cluster, 3, &[]));
     assert!(said.contains("demands proof of a shared secret, and node 3 was given none"), "{said}");
     fs::write(path("long"), vec![b'x'; 5_000]).expect("a file can be written");
+    let nowhere = format!("cannot read the shared secret from {}: ", path("nowhere"));
     for (file, words) in [
-        ("short", "has 6 bytes, at least 16 are needed"),
-        ("long", "has 5000 bytes, at most 4096 are taken"),
-        ("nowhere", "cannot read the shared secret"),
+        ("short", ["has 6 bytes, at least 16 are needed", "`openssl rand -hex 32` makes one"]),
+        ("long", ["has 5000 bytes, at most 4096 are taken", "is it the right file?"]),
+        ("nowhere", [&nowhere, "correct its path or its rights"]),
+        (".", ["cannot read the shared secret from", "correct its path or its rights"]),
     ] {
-        refuses_to_start(&mut bare(&cluster, 3, &["--secret-file", &path(file)]), words);
+        refuses_to_start(&mut bare(&cluster, 3, &["--secret-file", &path(file)]), &words);
     }
     cluster.start_member(3);
     cluster.assert_converged();
 }
 
-/// It ends at once, and says why.
-fn refuses_to_start(command: &mut Command, words: &str) {
+/// It ends at once, and says what is wrong and what to do.
+fn refuses_to_start(command: &mut Command, words: &[&str]) {
     let output = run_to_end(command);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && said.starts_with("kv: node ") && said.contains(words),
-        "{said:?} lacks {words:?}"
-    );
+    assert!(!output.status.success() && said.starts_with("kv: node 3: "), "{said}");
+    assert_eq!(said.lines().count(), 1, "one sentence: {said}");
+    for words in words {
+        assert!(said.contains(words), "{said:?} lacks {words:?}");
+    }
+}
+
+/// The command line itself does not make sense: it says which option is missing, and how it is used.
+fn is_no_command_line(command: &mut Command, missing: &[&str]) {
+    let output = run_to_end(command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for missing in missing {
+        assert!(said.contains(missing), "{said:?} lacks {missing:?}");
+    }
+    assert!(said.contains("Usage: kv node"), "{said}");
+}
+
+#[test]
+fn options_of_certificates_stand_together_and_name_files() {
+    let cluster = Cluster::start();
+    for (given, missing) in [
+        (&["--tls-cert", "a"][..], &["--tls-key <FILE>", "--tls-ca <FILE>"][..]),
+        (&["--tls-key", "a"], &["--tls-cert <FILE>"]),
+        (&["--tls-ca", "a"], &["--tls-cert <FILE>"]),
+        (&["--tls-cert", "a", "--tls-key", "b"], &["--tls-ca <FILE>"]),
+        (&["--tls-cert", "a", "--tls-ca", "b"], &["--tls-key <FILE>"]),
+        (&["--tls-key", "a", "--tls-ca", "b"], &["--tls-cert <FILE>"]),
+    ] {
+        is_no_command_line(&mut bare(&cluster, 3, given), missing);
+    }
+    for option in ["--tls-cert", "--tls-key", "--tls-ca", "--secret-file"] {
+        let output = run_to_end(&mut bare(&cluster, 3, &[option]));
+        let said = String::from_utf8_lossy(&output.stderr);
+        let words = format!("a value is required for '{option} <FILE>' but none was supplied");
+        assert!(!output.status.success() && said.contains(&words), "{said:?} lacks {words:?}");
+    }
 }
 
 #[test]
@@ -99,100 +135,11 @@ fn a_secret_that_the_others_do_not_have_keeps_oneself_out() {
 #[test]
 fn without_the_feature_certificates_are_refused_in_words() {
     let mut cluster = Cluster::start();
-    cluster.kill(1);
-    let mut command = cluster.command(1);
-    command.args(["--tls-cert", "a", "--tls-key", "b", "--tls-ca", "c"]);
-    let said = run_to_end(&mut command).stderr;
-    let said = String::from_utf8_lossy(&said);
-    assert!(said.contains("was built without TLS; build it with the feature tls"), "{said}");
+    cluster.kill(3);
+    let options = ["--tls-cert", "a", "--tls-key", "b", "--tls-ca", "c"];
+    let words = "was built without TLS; build it with the feature tls, or leave --tls-cert out";
+    refuses_to_start(&mut bare(&cluster, 3, &options), &[words]);
 }
 
 #[cfg(feature = "tls")]
-mod certificates {
-    use std::process::Command as Program;
-
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-
-    use super::*;
-
-    /// Writes an authority and certificates of the members 1 to 3 to a folder.
-    fn issue(folder: &Path) {
-        fs::create_dir_all(folder).expect("a folder for certificates");
-        let write = |name: &str, text: String| {
-            fs::write(folder.join(name), text).expect("a file can be written");
-        };
-        let mut params = CertificateParams::new([]).expect("no names are good names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
-        write("ca.pem", authority.pem());
-        for id in 1..=3 {
-            let key = KeyPair::generate().expect("a key");
-            let params = CertificateParams::new([format!("node-{id}.kv.quorate")]).expect("a good name");
-            let certificate = params.signed_by(&key, &authority).expect("a certificate");
-            write(&format!("node-{id}.pem"), certificate.pem());
-            write(&format!("node-{id}-key.pem"), key.serialize_pem());
-        }
-    }
-
-    /// The options of a member that shows the certificate of `id` from a folder.
-    fn options(folder: &Path, id: &str) -> Vec<String> {
-        let path = |name: &str| path_in(folder, name);
-        let cert = ["--tls-cert".to_owned(), path(&format!("node-{id}.pem"))];
-        let key = ["--tls-key".to_owned(), path(&format!("node-{id}-key.pem"))];
-        [cert, key, ["--tls-ca".to_owned(), path("ca.pem")]].concat()
-    }
-
-    fn as_strs(options: &[String]) -> Vec<&str> {
-        options.iter().map(String::as_str).collect()
-    }
-
-    #[test]
-    fn certificates_keep_out_who_has_a_wrong_one_or_none() {
-        let folder = TempDir::new().expect("a folder for the test");
-        let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
-        issue(&good);
-        issue(&bad);
-        let mut cluster = Cluster::start_with(&as_strs(&options(&good, "{id}")));
-        cluster.kill(3);
-        let said = is_kept_out(&cluster, &mut bare(&cluster, 3, &as_strs(&options(&bad, "3"))));
-        assert!(said.contains("is not accepted by node 3"), "{said}");
-        assert!(said.contains("does not accept the certificate of node 3"), "{said}");
-        let said = is_kept_out(&cluster, &mut bare(&cluster, 3, &[]));
-        assert!(said.contains("use TLS on all nodes or on none"), "{said}");
-        let output = run_to_end(&mut bare(&cluster, 3, &as_strs(&options(&good, "2"))));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("the node's certificate is not for node-3.kv.quorate"), "{said}");
-        let output = run_to_end(&mut bare(&cluster, 3, &["--tls-cert", "nowhere.pem"]));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("--tls-key") && said.contains("--tls-ca"), "{said}");
-        cluster.start_member(3);
-        cluster.assert_converged();
-    }
-
-    /// All certificates are renewed under a new authority, a member at a time, and nobody notices.
-    #[test]
-    fn certificates_are_read_again_at_sighup() {
-        let folder = TempDir::new().expect("a folder for the test");
-        let (now, next) = (folder.path().join("now"), folder.path().join("next"));
-        issue(&now);
-        issue(&next);
-        let mut cluster = Cluster::start_with(&as_strs(&options(&now, "{id}")));
-        let copy = |name: &str| {
-            fs::copy(next.join(name), now.join(name)).expect("a file can be copied");
-        };
-        copy("ca.pem");
-        (1..=3).for_each(|id| copy(&format!("node-{id}.pem")));
-        (1..=3).for_each(|id| copy(&format!("node-{id}-key.pem")));
-        for id in [1, 2] {
-            let asked = Program::new("kill").args(["-HUP", &cluster.process(id).to_string()]).status();
-            assert!(asked.expect("kill runs").success());
-        }
-        // Member 3 comes back with the new one; with the old one nobody would let it in.
-        cluster.kill(3);
-        cluster.start_member(3);
-        let done: String = cluster.ask(3, &["SET", "k", "v"]).expect("it is let in");
-        assert_eq!(done, "OK");
-        cluster.assert_converged();
-    }
-}
+mod certificates;

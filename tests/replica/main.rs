@@ -6,6 +6,7 @@ mod apart;
 #[macro_use]
 #[path = "../engines/mod.rs"]
 mod engines;
+mod errands;
 mod overwritten;
 mod pair;
 mod trio;

@@ -44,11 +44,15 @@ pub(crate) struct Pair {
     pub(crate) now: Time,
     /// The leader hears nothing.
     pub(crate) deaf: bool,
+    /// Neither hears the other.
+    pub(crate) parted: bool,
     /// Reads whose turn came, on either.
     pub(crate) reads: Vec<u32>,
     pub(crate) failed_reads: Vec<(u32, Error)>,
     /// Proposals that ended without an answer, on either.
     pub(crate) failed: Vec<(u32, Error)>,
+    /// Errands that came to their end, on either.
+    pub(crate) administered: Vec<(u64, Result<(), Error>)>,
     /// What the leader's state machine was given. It does nothing until told.
     pub(crate) applying: Vec<ApplyWork<u32>>,
     /// Proposals forwarded so far.
@@ -69,9 +73,11 @@ impl Pair {
             follower: member(2, Incarnation(1), None, Outline::default()),
             now: Time::ZERO + Duration::from_secs(3),
             deaf: false,
+            parted: false,
             reads: Vec::new(),
             failed_reads: Vec::new(),
             failed: Vec::new(),
+            administered: Vec::new(),
             applying: Vec::new(),
             forwards: 0,
             holding: None,
@@ -136,6 +142,7 @@ impl Pair {
             self.failed_reads.append(&mut out.failed_reads);
             self.applying.append(&mut out.apply);
             self.failed.append(&mut out.failed);
+            self.administered.append(&mut out.administered);
             self.carry(NodeId(1), out.frames);
             let Some((seq, _)) = out.write else { return };
             self.leader.durable(self.now, seq);
@@ -148,6 +155,7 @@ impl Pair {
             let mut out = std::mem::take(self.follower.outputs());
             self.reads.append(&mut out.reads);
             self.failed.append(&mut out.failed);
+            self.administered.append(&mut out.administered);
             self.carry(NodeId(2), out.frames);
             let Some((seq, batch)) = out.write else { return };
             batch.ops().iter().for_each(|op| self.follower_disk.replay(op));
@@ -161,7 +169,7 @@ impl Pair {
             self.forwards += usize::from(kind == FORWARD);
             if self.holding == Some((to, kind)) {
                 self.held.push(frame);
-            } else if to != NodeId(3) && !(self.deaf && to == NodeId(1)) {
+            } else if to != NodeId(3) && !self.parted && !(self.deaf && to == NodeId(1)) {
                 let receiver = if to == NodeId(1) { &mut self.leader } else { &mut self.follower };
                 receiver.arrival(self.now, LogTime::ZERO, Arrival::Frame { from, frame });
             }

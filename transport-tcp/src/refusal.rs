@@ -49,7 +49,9 @@ pub(crate) enum Refusal {
     #[error("node {peer} and node {me} were given different secrets; give all nodes the same")]
     WrongSecret { me: NodeId, peer: NodeId },
     #[cfg(feature = "tls")]
-    #[error("the certificate of node {peer} is not accepted by node {me}: {problem}")]
+    #[error(
+        "the certificate of node {peer} is not accepted by node {me}: {problem}; give node {peer} one for its own name, valid now, that the authority of node {me} has signed"
+    )]
     Certificate { me: NodeId, peer: NodeId, problem: String },
     #[cfg(feature = "tls")]
     #[error("{problem}; use TLS on all nodes or on none")]

@@ -63,9 +63,13 @@ impl Secret {
     /// # Errors
     /// A sentence, when the file cannot be read or does not hold a secret.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TransportError> {
+        let bytes = std::fs::read(path.as_ref());
         let path = path.as_ref().display();
-        let bytes = std::fs::read(path.to_string())
-            .map_err(|error| TransportError(format!("cannot read the shared secret from {path}: {error}")))?;
+        let bytes = bytes.map_err(|error| {
+            TransportError(format!(
+                "cannot read the shared secret from {path}: {error}; correct its path or its rights"
+            ))
+        })?;
         Self::new(bytes.trim_ascii()).map_err(|error| TransportError(format!("{path}: {error}")))
     }
 

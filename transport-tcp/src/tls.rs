@@ -220,7 +220,7 @@ pub(crate) fn complaint(error: &io::Error, me: NodeId, address: SocketAddr) -> O
             ))
         }
         rustls::Error::AlertReceived(alert) => Some(format!(
-            "a caller from {address} does not accept the certificate of node {me}: it says {alert:?}"
+            "a caller from {address} does not accept the certificate of node {me}: it says {alert:?}; give both certificates that one authority has signed"
         )),
         _ => None,
     }
@@ -237,7 +237,12 @@ fn server_name(cluster: &ClusterName, node: NodeId) -> Result<ServerName<'static
 impl Files {
     fn load(&self) -> Result<Sides, TransportError> {
         let read = |path: &Path| {
-            let complaint = |error| TransportError(format!("cannot read {}: {error}", path.display()));
+            let complaint = |error| {
+                TransportError(format!(
+                    "cannot read {}: {error}; correct its path or its rights",
+                    path.display()
+                ))
+            };
             fs::read(path).map_err(complaint)
         };
         Sides::parse(&read(&self.certificate)?, &read(&self.key)?, &read(&self.authority)?)
@@ -246,19 +251,31 @@ impl Files {
 
 impl Sides {
     fn parse(certificate: &[u8], key: &[u8], authority: &[u8]) -> Result<Self, TransportError> {
-        let wrong = |what: &str, error: &dyn Display| TransportError(format!("{what}: {error}"));
+        let wrong = |what: &str, error: &dyn Display, remedy: &str| {
+            TransportError(format!("{what}: {error}; {remedy}"))
+        };
         let chain = certificates(certificate, "the node's certificate")?;
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|error| wrong("the node's private key cannot be read as PEM", &error))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
+            let remedy = "give what begins with -----BEGIN PRIVATE KEY-----, and has no password";
+            wrong("the node's private key cannot be read as PEM", &error, remedy)
+        })?;
         let mut roots = RootCertStore::empty();
         for root in certificates(authority, "the authority's certificate")? {
-            roots.add(root).map_err(|error| wrong("the authority's certificate is of no use", &error))?;
+            roots.add(root).map_err(|error| {
+                let remedy = "give the one that signs the members' certificates";
+                wrong("the authority's certificate is of no use", &error, remedy)
+            })?;
         }
         let (roots, provider) = (Arc::new(roots), Arc::new(default_provider()));
-        let unfit = |error: rustls::Error| wrong("the node's certificate and private key do not fit", &error);
+        let unfit = |error: rustls::Error| {
+            let remedy = "give the key that the certificate was made for";
+            wrong("the node's certificate and private key do not fit", &error, remedy)
+        };
 
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
-        let verifier = verifier.build().map_err(|error| wrong("no certificate can be verified", &error))?;
+        let verifier = verifier.build().map_err(|error| {
+            wrong("no certificate can be verified", &error, "give the authority that signs them")
+        })?;
         let mut called = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])
             .map_err(unfit)?
@@ -296,9 +313,10 @@ impl Sides {
 /// One certificate or several, in PEM form.
 fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, TransportError> {
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let parsed = parsed.map_err(|error| TransportError(format!("{what} cannot be read as PEM: {error}")))?;
-    if parsed.is_empty() {
-        return Err(TransportError(format!("{what} cannot be read as PEM: it holds no certificate")));
-    }
-    Ok(parsed)
+    let unread = |problem: &dyn Display| {
+        let remedy = "give what begins with -----BEGIN CERTIFICATE-----";
+        TransportError(format!("{what} cannot be read as PEM: {problem}; {remedy}"))
+    };
+    let parsed = parsed.map_err(|error| unread(&error))?;
+    if parsed.is_empty() { Err(unread(&"it holds no certificate")) } else { Ok(parsed) }
 }

@@ -2,18 +2,21 @@
 //!
 //! An errand has a name, as a proposal has, out of a space of its own; the engine puts that name into the entries it
 //! makes of it, so that a later leader that finishes a change can tell whose it was.
+//!
+//! A change may take as long as a newcomer needs to catch up, so a silent leader is no reason to give it up. Who waits
+//! hands the errand over again now and then, under the same name: the leader takes it once, whatever got lost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Engine, Error, Event, Generation, Incarnation, Membership, NodeId, Outcome, ProposalId, Refusal, Role,
-    Time,
+    Engine, Error, Event, Generation, Membership, NodeId, Outcome, ProposalId, Refusal, Role, Time,
 };
 
 use super::Replica;
 use super::proposals::TIMED_OUT;
+use super::taken::{Known, Taken};
 use crate::envelope::{Envelope, ErrandOutcome};
 use crate::errand::Errand;
 
@@ -27,10 +30,12 @@ const WAITING_MAX: usize = 64;
 pub(super) struct Administration {
     sequence: u64,
     waiting: BTreeMap<u64, Waiting>,
-    /// The errands that others handed to this node, by who and in which life: the newest of each. A copy is not taken.
-    taken: BTreeMap<(NodeId, Incarnation), u64>,
+    /// What others handed to this node.
+    taken: Taken,
     /// After a refusal that will pass nothing is asked before this.
     not_before: Time,
+    /// While no leader is heard: until when one has to be, else what was handed over is waited for no longer.
+    led_by: Time,
     /// This leader's own wish to hand over, before it stops.
     pub(super) handing_over: bool,
 }
@@ -43,18 +48,21 @@ struct Waiting {
     handed: Option<Generation>,
     /// Another leads by now. It may go on with what it found in the log; nobody else will say anything.
     orphaned: bool,
+    /// When to hand it over again, in case it got lost, or the answer to it.
+    repeat_at: Time,
     /// Until when it may wait for a leader, and until when for its end.
     lead_by: Time,
     end_by: Time,
 }
 
 impl Administration {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             sequence: 0,
             waiting: BTreeMap::new(),
-            taken: BTreeMap::new(),
+            taken: Taken::default(),
             not_before: Time::ZERO,
+            led_by: Time::MAX,
             handing_over: false,
         }
     }
@@ -70,7 +78,7 @@ impl Administration {
 
     pub(super) fn next_deadline(&self) -> Time {
         let ends = self.waiting.values().map(|waiting| match waiting.handed {
-            Some(_) => waiting.end_by,
+            Some(_) => waiting.end_by.min(waiting.repeat_at).min(self.led_by),
             None if self.not_before > Time::ZERO => waiting.lead_by.min(self.not_before),
             None => waiting.lead_by,
         });
@@ -115,7 +123,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         };
         let sequence = self.administration.next_sequence();
         let end_by = now + patience;
-        let waiting = Waiting { ticket, errand, handed: None, orphaned: false, lead_by, end_by };
+        let repeat_at = Time::MAX;
+        let waiting = Waiting { ticket, errand, handed: None, orphaned: false, repeat_at, lead_by, end_by };
         self.administration.waiting.insert(sequence, waiting);
     }
 
@@ -146,19 +155,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             return;
         }
         self.orphan_errands(now);
-        let waited = self.options.request_deadline;
-        let Administration { waiting, .. } = &mut self.administration;
-        let late = |waiting: &Waiting| {
-            now >= if waiting.handed.is_some() { waiting.end_by } else { waiting.lead_by }
-        };
-        let ended: Vec<u64> =
-            waiting.iter().filter(|(_, waiting)| late(waiting)).map(|(sequence, _)| *sequence).collect();
-        for waiting in ended.into_iter().filter_map(|sequence| waiting.remove(&sequence)) {
-            let reason = if waiting.orphaned { LEADER_LOST } else { TIMED_OUT };
-            let unknown = Error::OutcomeUnknown { reason };
-            let error = if waiting.handed.is_some() { unknown } else { Error::NoLeader { waited } };
-            self.out.administered.push((waiting.ticket, Err(error)));
-        }
+        self.end_late_errands(now);
+        self.repeat_errands(now);
         if now < self.administration.not_before {
             return;
         }
@@ -169,10 +167,56 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
+    fn end_late_errands(&mut self, now: Time) {
+        let waited = self.options.request_deadline;
+        let Administration { waiting, led_by, .. } = &mut self.administration;
+        let is_cut_off = now >= *led_by;
+        let late = |waiting: &Waiting| match waiting.handed {
+            Some(_) => is_cut_off || now >= waiting.end_by,
+            None => now >= waiting.lead_by,
+        };
+        let ended: Vec<u64> =
+            waiting.iter().filter(|(_, waiting)| late(waiting)).map(|(sequence, _)| *sequence).collect();
+        for waiting in ended.into_iter().filter_map(|sequence| waiting.remove(&sequence)) {
+            let reason = match waiting.orphaned {
+                true => LEADER_LOST,
+                false if is_cut_off => CUT_OFF,
+                false => TIMED_OUT,
+            };
+            let unknown = Error::OutcomeUnknown { reason };
+            let error = if waiting.handed.is_some() { unknown } else { Error::NoLeader { waited } };
+            self.out.administered.push((waiting.ticket, Err(error)));
+        }
+    }
+
+    /// Says again to a leader that stays what it was handed and has not answered: it, or the answer, may be lost.
+    fn repeat_errands(&mut self, now: Time) {
+        let standing = self.engine.standing();
+        let patience = self.options.timing.election_timeout_max;
+        let mut silent = Vec::new();
+        for (sequence, waiting) in &mut self.administration.waiting {
+            if waiting.handed.is_some() && now >= waiting.repeat_at {
+                waiting.repeat_at = now + patience;
+                if waiting.handed == Some(standing.generation) {
+                    silent.push((*sequence, waiting.errand.clone()));
+                }
+            }
+        }
+        let others = |leader: &NodeId| *leader != self.identity.node;
+        let Some(leader) = standing.leader.filter(others) else { return };
+        for (sequence, errand) in silent {
+            self.hand_over_errand(leader, standing.generation, sequence, errand);
+        }
+    }
+
     /// A leader that is gone says no more of the errands it was handed. Its successor does of those that got as far as the
     /// log, and that shows: a change is under way. Without one, or once it is over, it is waited a moment longer.
     fn orphan_errands(&mut self, now: Time) {
         let standing = self.engine.standing();
+        // A candidate may know who led last; it does not hear of it.
+        let hears = standing.leader.is_some() && standing.role != Role::Candidate;
+        let led_by = now + self.options.request_deadline;
+        self.administration.led_by = if hears { Time::MAX } else { self.administration.led_by.min(led_by) };
         if standing.leader.is_none() {
             return;
         }
@@ -194,15 +238,20 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         let Some(leader) = standing.leader else { return };
         let Some(waiting) = self.administration.waiting.get_mut(&sequence) else { return };
         waiting.handed = Some(standing.generation);
+        waiting.repeat_at = now + self.options.timing.election_timeout_max;
         let errand = waiting.errand.clone();
         let (node, incarnation) = (self.identity.node, self.identity.incarnation);
         if leader == node {
             self.carry_out_errand(now, ProposalId { node, incarnation, sequence }, &errand);
         } else {
-            let generation = standing.generation;
-            let envelope = Envelope::Errand { generation, incarnation, sequence, errand };
-            self.ship(leader, envelope, Bytes::new());
+            self.hand_over_errand(leader, standing.generation, sequence, errand);
         }
+    }
+
+    fn hand_over_errand(&mut self, leader: NodeId, generation: Generation, sequence: u64, errand: Errand) {
+        let incarnation = self.identity.incarnation;
+        let envelope = Envelope::Errand { generation, incarnation, sequence, errand };
+        self.ship(leader, envelope, Bytes::new());
     }
 
     /// Another node hands an errand to this one, the leader of that generation as far as it knows.
@@ -213,11 +262,14 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         proposal: ProposalId,
         errand: &Errand,
     ) {
-        let newest = self.administration.taken.entry((proposal.node, proposal.incarnation)).or_insert(0);
-        if proposal.sequence <= *newest || !Administration::is_errand(proposal) {
+        if !Administration::is_errand(proposal) {
             return;
         }
-        *newest = proposal.sequence;
+        match self.administration.taken.take(proposal) {
+            Known::Nothing => {}
+            Known::UnderWay => return,
+            Known::Ended(outcome) => return self.tell_errand(now, proposal, outcome),
+        }
         let standing = self.engine.standing();
         if standing.role == Role::Leader && standing.generation == generation {
             self.carry_out_errand(now, proposal, errand);
@@ -260,6 +312,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 self.errand_ended(now, sequence, outcome);
             }
         } else {
+            self.administration.taken.ended(proposal, outcome.clone());
             self.ship(node, Envelope::ErrandEnded { incarnation, sequence, outcome }, Bytes::new());
         }
     }
@@ -304,6 +357,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 }
 
 const LEADER_LOST: &str = "the leader that had begun with it leads no longer; look at the members there are";
+const CUT_OFF: &str = "no leader is heard that could say what became of it; look at the members there are";
 
 /// How long a change may take before its end is no longer waited for: as long as a large snapshot takes.
 pub(crate) const CHANGE_DEADLINE: Duration = Duration::from_secs(900);

@@ -19,6 +19,7 @@ mod room;
 mod roster;
 mod shipping;
 mod stores;
+mod taken;
 mod transfers;
 mod waiting_list;
 
