@@ -5,6 +5,8 @@
 //! * [`checkers`]: one file per property. They look at every step, and at the whole history in the end.
 //! * [`workbench`]: engines alone, driven choice by choice: by chance, by a script ([`transcript`]), or through all there
 //!   is ([`workbench::search`], a model checker of the real engines).
+//! * [`protocol`]: engines alone again, a few of them in a box whose every packet, write and clock is in a test's hands: for
+//!   the tests of a protocol, incident by incident.
 //! * [`conformance`]: for authors of engines, storages, transports and state machines; one call proves that theirs keeps
 //!   the promises of its trait.
 //!
@@ -25,6 +27,7 @@
 pub mod checkers;
 pub mod conformance;
 pub mod linearizability;
+pub mod protocol;
 mod random;
 pub mod simulator;
 pub mod transcript;

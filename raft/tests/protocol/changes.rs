@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use consensus_api::{Engine, EntryKind, Index, Membership, NodeId, Outcome, Refusal, Role, StoreId, Time};
+use testkit::protocol::timing;
 
-use crate::cluster::{Cluster, timing};
+use crate::Cluster;
 use crate::election::{nodes, vote_request};
-use crate::packets::is_append;
+use crate::packets::{inject, is_append};
 
 const LONG: Duration = Duration::from_secs(3);
 
@@ -56,10 +57,10 @@ fn a_newcomer_that_never_catches_up_does_not_become_a_voter() {
     cluster.propose(1);
     cluster.run_without(LONG, &[2]);
     assert_eq!(cluster.commit(1), cluster.last(1), "one of one decides");
-    assert_eq!((cluster.voters(1), cluster.raft(1).membership().learners()), (vec![1], &nodes([2])[..]));
+    assert_eq!((cluster.voters(1), cluster.engine(1).membership().learners()), (vec![1], &nodes([2])[..]));
     cluster.run_without(6 * timing().election_timeout_max, &[2]);
     assert_eq!(cluster.outcomes(1, change).last(), Some(&Outcome::Refused(Refusal::NotCaughtUp(NodeId(2)))));
-    assert_eq!(cluster.raft(1).membership(), &cluster.founders, "it is no learner any more either");
+    assert_eq!(cluster.engine(1).membership(), &cluster.founders, "it is no learner any more either");
     let again = cluster.change(1, &[1, 2], &[]);
     cluster.run_without(LONG, &[]);
     assert!(cluster.is_completed(1, again));
@@ -71,7 +72,7 @@ fn a_newcomer_that_is_alive_has_as_long_as_the_option_says() {
     let mut cluster = Cluster::new(1);
     let mut options = quorate_raft::Options::default();
     options.catch_up_timeout = Duration::from_secs(60);
-    cluster.options.insert(1, options);
+    cluster.options_of.insert(1, options);
     cluster.restart(1);
     cluster.join(2);
     cluster.elect(1);
@@ -133,7 +134,7 @@ fn no_change_before_the_first_commit_of_the_term() {
     cluster.run_without(LONG, &[]);
     assert!(cluster.is_completed(2, removal));
     cluster.restart(1);
-    assert!(cluster.raft(1).membership().contains(NodeId(5)), "it still holds its own");
+    assert!(cluster.engine(1).membership().contains(NodeId(5)), "it still holds its own");
     cluster.run_without(LONG, &[]);
     assert!(!cluster.is_completed(2, lost));
     let never = committed_memberships(&cluster).iter().all(|membership| !membership.contains(NodeId(5)));
@@ -153,10 +154,10 @@ fn a_leader_that_removes_itself_hands_over_and_never_leads_again() {
     assert_ne!(leader, 1);
     let after: Vec<Time> = cluster.ids().into_iter().map(|id| cluster.member(id).now).collect();
     assert_eq!(before, after);
-    assert_eq!((cluster.role(1), cluster.raft(1).deadline()), (Role::Learner, Time::MAX));
-    let term = cluster.term(leader);
+    assert_eq!((cluster.role(1), cluster.engine(1).deadline()), (Role::Learner, Time::MAX));
+    let term = cluster.round(leader);
     cluster.run_without(Duration::from_secs(10), &[]);
-    assert_eq!((cluster.leader(), cluster.term(leader)), (Some(leader), term));
+    assert_eq!((cluster.leader(), cluster.round(leader)), (Some(leader), term));
 }
 
 /// If nobody can take over at once, the removed leader steps down all the same.
@@ -183,14 +184,14 @@ fn a_removed_member_that_comes_back_disturbs_nobody() {
     let change = cluster.change(1, &[1, 2], &[]);
     cluster.run_without(LONG, &[3]);
     assert!(cluster.is_completed(1, change));
-    let term = cluster.term(1);
+    let term = cluster.round(1);
     assert_eq!(cluster.voters(3), [1, 2, 3], "it knows of nothing");
     cluster.run_without(Duration::from_secs(20), &[]);
-    assert_eq!((cluster.leader(), cluster.term(1), cluster.term(2)), (Some(1), term, term));
+    assert_eq!((cluster.leader(), cluster.round(1), cluster.round(2)), (Some(1), term, term));
     for to in 1..=2 {
-        cluster.inject(3, to, term + 9, vote_request(false, 99, 99), &[]);
+        inject(&mut cluster, 3, to, term + 9, vote_request(false, 99, 99), &[]);
     }
-    assert_eq!((cluster.leader(), cluster.term(1)), (Some(1), term));
+    assert_eq!((cluster.leader(), cluster.round(1)), (Some(1), term));
 }
 
 /// A disk is lost, and its member removed and added again before the leader has forgotten how far it was.
@@ -221,7 +222,7 @@ fn a_removed_member_that_listens_learns_of_it() {
     assert!(cluster.is_completed(1, change));
     assert_eq!((cluster.voters(3), cluster.role(3)), (vec![1, 2], Role::Learner));
     assert_eq!(cluster.commit(3), cluster.commit(1), "down to the commit of its removal");
-    assert_eq!(cluster.raft(3).deadline(), Time::MAX);
+    assert_eq!(cluster.engine(3).deadline(), Time::MAX);
     cluster.drop_all();
     cluster.run_without(LONG, &[]);
     cluster.fire(1);
@@ -244,7 +245,7 @@ fn a_joint_membership_is_left_exactly_once_across_leaders() {
         cluster.restart(1);
         cluster.run_without(3 * timing().election_timeout_max, &[]);
         let leader = cluster.leader().expect("someone leads");
-        assert!(!cluster.raft(leader).membership().is_joint(), "stopped after {stop_after}");
+        assert!(!cluster.engine(leader).membership().is_joint(), "stopped after {stop_after}");
         let committed = committed_memberships(&cluster);
         let joint = committed.iter().filter(|membership| membership.is_joint()).count();
         let left =
@@ -259,17 +260,17 @@ fn a_joint_membership_is_left_exactly_once_across_leaders() {
 fn a_member_that_an_uncommitted_membership_removes_may_still_lead() {
     let mut cluster = grown(3, 1);
     cluster.change(1, &[2, 4], &[]);
-    while !cluster.raft(1).membership().is_joint() {
+    while !cluster.engine(1).membership().is_joint() {
         cluster.deliver_only(|_| true);
         cluster.complete_all_writes();
     }
-    while cluster.raft(1).membership().is_joint() {
+    while cluster.engine(1).membership().is_joint() {
         cluster.deliver_only(|_| true);
         cluster.complete_all_writes();
     }
     // The entry that leaves the joint membership reaches node 3, which it removes, and nobody else.
     cluster.settle_without(&[2, 4]);
-    assert_eq!((cluster.voters(3), cluster.raft(2).membership().is_joint()), (vec![2, 4], true));
+    assert_eq!((cluster.voters(3), cluster.engine(2).membership().is_joint()), (vec![2, 4], true));
     cluster.crash(1);
     cluster.run_without(6 * timing().election_timeout_max, &[]);
     let leader = cluster.leader().expect("node 3 was elected, and handed over");
@@ -286,10 +287,10 @@ fn a_change_goes_on_from_a_snapshot_taken_in_its_middle() {
         let image = crate::logs::log_of(10, 1, &[], &joint);
         cluster.add(id, image);
     }
-    assert_eq!(cluster.raft(2).membership(), &joint);
+    assert_eq!(cluster.engine(2).membership(), &joint);
     cluster.elect(1);
     let settled = Membership::new(nodes([1, 2]), [], nodes([3])).expect("a few");
-    assert_eq!(cluster.raft(1).membership(), &settled, "and who loses its vote may stay to learn");
+    assert_eq!(cluster.engine(1).membership(), &settled, "and who loses its vote may stay to learn");
     assert_eq!(cluster.role(3), Role::Learner);
 }
 
@@ -322,13 +323,13 @@ fn addresses_and_stores_stand_in_the_membership() {
     let change = cluster.change_to(1, described.clone());
     cluster.settle();
     assert!(cluster.is_completed(1, change));
-    assert_eq!((cluster.last(1), cluster.raft(3).membership()), (before + 1, &described));
+    assert_eq!((cluster.last(1), cluster.engine(3).membership()), (before + 1, &described));
     let wished = Membership::of_voters(nodes([1, 2, 4])).expect("a few");
     let wished = wished.with_address(NodeId(4), "d:1").expect("a member");
     let change = cluster.change_to(1, wished);
     cluster.run_without(LONG, &[]);
     assert!(cluster.is_completed(1, change));
-    let membership = cluster.raft(4).membership();
+    let membership = cluster.engine(4).membership();
     assert_eq!((membership.address(NodeId(4)), membership.address(NodeId(2))), (Some("d:1"), Some("b:1")));
     assert_eq!(membership.store(NodeId(3)), None, "it went with its member");
 }
@@ -364,7 +365,7 @@ fn a_read_that_waits_while_the_quorum_shrinks_is_answered() {
     assert!(matches!(cluster.answer(1, 1), Some(Ok(_))));
     assert_eq!(cluster.voters(1), [1]);
     let index = Index(cluster.commit(1));
-    assert_eq!(cluster.raft(1).standing().last, index);
+    assert_eq!(cluster.engine(1).standing().last, index);
 }
 
 /// One that waits to be added founds nothing and asks for nothing.
@@ -372,7 +373,7 @@ fn a_read_that_waits_while_the_quorum_shrinks_is_answered() {
 fn a_member_that_waits_to_be_added_is_silent() {
     let mut cluster = Cluster::new(1);
     cluster.join(2);
-    assert_eq!((cluster.role(2), cluster.raft(2).deadline()), (Role::Learner, Time::MAX));
+    assert_eq!((cluster.role(2), cluster.engine(2).deadline()), (Role::Learner, Time::MAX));
     cluster.run_without(Duration::from_secs(10), &[1]);
-    assert_eq!((cluster.role(2), cluster.term(2)), (Role::Learner, 0));
+    assert_eq!((cluster.role(2), cluster.round(2)), (Role::Learner, 0));
 }

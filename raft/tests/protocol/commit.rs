@@ -5,9 +5,9 @@ use std::time::Duration;
 use consensus_api::{Entry, Generation, Index, NodeId, Role};
 use quorate_raft::{Body, ReadRound};
 
-use crate::cluster::Cluster;
+use crate::Cluster;
 use crate::logs::{leader_of, log_of};
-use crate::packets::is_append;
+use crate::packets::{inject, is_append};
 
 /// Thesis, figure 3.7; logcabin#44: an entry of an earlier term on a majority is not committed by counting.
 #[test]
@@ -29,7 +29,7 @@ fn an_entry_of_an_earlier_term_is_committed_only_along_with_one_of_the_leaders_o
     cluster.deliver_only(|packet| packet.to != 5 && !is_append(packet));
     cluster.complete_all_writes();
     cluster.deliver_only(|packet| packet.to == 1);
-    assert_eq!((cluster.role(1), cluster.term(1)), (Role::Leader, 4));
+    assert_eq!((cluster.role(1), cluster.round(1)), (Role::Leader, 4));
     cluster.complete_writes(1);
     cluster.drop_all();
     // It brings its entry of term 2 to node 3, so that a majority has it.
@@ -39,12 +39,12 @@ fn an_entry_of_an_earlier_term_is_committed_only_along_with_one_of_the_leaders_o
         commit: Index::ZERO,
         round: ReadRound(0),
     };
-    cluster.inject(1, 3, 4, append, &[Entry::noop(leader_of(2), Index(2))]);
+    inject(&mut cluster, 1, 3, 4, append, &[Entry::noop(leader_of(2), Index(2))]);
     cluster.complete_writes(3);
-    cluster.inject(1, 2, 4, append, &[Entry::noop(leader_of(2), Index(2))]);
+    inject(&mut cluster, 1, 2, 4, append, &[Entry::noop(leader_of(2), Index(2))]);
     cluster.complete_writes(2);
     cluster.deliver_only(|packet| packet.to == 1);
-    let holders = [1, 2, 3].map(|id| cluster.terms(id).get(1).copied());
+    let holders = [1, 2, 3].map(|id| cluster.rounds(id).get(1).copied());
     assert_eq!(holders, [Some(2); 3]);
     assert_eq!(cluster.commit(1), 0, "three of five hold the entry of term 2, and it is not committed");
     // With an entry of term 4 on a majority, both are.
@@ -73,12 +73,12 @@ fn a_stale_tail_is_not_committed_by_an_empty_message() {
     let generation = Generation::new(3, NodeId(1));
     let (commit, round) = (Index(9), ReadRound(0));
     let append = Body::Append { prev: Index(3), prev_generation: leader_of(1), commit, round };
-    cluster.inject(1, 3, 3, append, &[]);
+    inject(&mut cluster, 1, 3, 3, append, &[]);
     assert_eq!(cluster.commit(3), 3, "the message vouches for entries up to 3");
-    cluster.inject(1, 3, 3, Body::Heartbeat { commit, commit_generation: generation, round }, &[]);
-    cluster.inject(1, 3, 3, Body::Commit { commit, commit_generation: generation }, &[]);
+    inject(&mut cluster, 1, 3, 3, Body::Heartbeat { commit, commit_generation: generation, round }, &[]);
+    inject(&mut cluster, 1, 3, 3, Body::Commit { commit, commit_generation: generation }, &[]);
     assert_eq!(cluster.commit(3), 3, "its entry 9 is not the one that is committed");
-    cluster.inject(1, 3, 3, Body::Heartbeat { commit, commit_generation: leader_of(2), round }, &[]);
+    inject(&mut cluster, 1, 3, 3, Body::Heartbeat { commit, commit_generation: leader_of(2), round }, &[]);
     assert_eq!(cluster.commit(3), 9);
 }
 
@@ -90,7 +90,7 @@ fn an_acknowledgement_never_covers_a_tail_that_was_not_sent() {
     cluster.add(3, log_of(0, 2, &[1, 1, 2, 2, 2], &founders));
     let append =
         Body::Append { prev: Index(1), prev_generation: leader_of(1), commit: Index(1), round: ReadRound(0) };
-    cluster.inject(1, 3, 3, append, &[Entry::noop(leader_of(1), Index(2))]);
+    inject(&mut cluster, 1, 3, 3, append, &[Entry::noop(leader_of(1), Index(2))]);
     cluster.complete_writes(3);
     let sent = cluster.take(|packet| packet.from == 3);
     assert!(matches!(sent[0].message.body, Body::Accepted { matched: Index(2), .. }));
@@ -119,8 +119,8 @@ fn a_leader_that_contradicts_a_committed_entry_is_fatal() {
         commit: Index(1),
         round: ReadRound(0),
     };
-    cluster.inject(2, 3, 9, append(0, Generation::ZERO), &[Entry::noop(stranger, Index(1))]);
+    inject(&mut cluster, 2, 3, 9, append(0, Generation::ZERO), &[Entry::noop(stranger, Index(1))]);
     let fatal = cluster.member(3).fatal.clone().expect("it is told");
     assert!(fatal.contains("another entry 1 than the one committed here"), "{fatal}");
-    assert_eq!(cluster.terms(3), [1]);
+    assert_eq!(cluster.rounds(3), [1]);
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use consensus_api::{Engine, Generation, Index, Membership, NodeId, Role, Time};
 use quorate_raft::{Body, Candidacy, ReadRound, Term};
+use testkit::protocol::{Image, timing};
 
-use crate::cluster::{Cluster, timing};
-use crate::disk::Image;
+use crate::Cluster;
 use crate::logs::{hard_state, log_of};
-use crate::packets::{is_append, is_granted_vote, is_vote_request};
+use crate::packets::{inject, is_append, is_granted_vote, is_vote_request};
 
 pub(crate) fn nodes(ids: impl IntoIterator<Item = u64>) -> Vec<NodeId> {
     ids.into_iter().map(NodeId).collect()
@@ -40,11 +40,11 @@ fn of_five_members_exactly_one_comes_to_lead_and_stays() {
     let mut cluster = Cluster::new(5);
     cluster.run_without(Duration::from_secs(8), &[]);
     let leader = cluster.leader().expect("someone leads");
-    let term = cluster.term(leader);
+    let term = cluster.round(leader);
     cluster.run_without(Duration::from_secs(20), &[]);
-    assert_eq!((cluster.leader(), cluster.term(leader)), (Some(leader), term));
+    assert_eq!((cluster.leader(), cluster.round(leader)), (Some(leader), term));
     for id in 1..=5 {
-        assert_eq!(cluster.raft(id).standing().leader, Some(NodeId(leader)));
+        assert_eq!(cluster.engine(id).standing().leader, Some(NodeId(leader)));
     }
 }
 
@@ -71,7 +71,7 @@ fn a_long_log_in_an_early_term_and_a_short_log_in_a_late_one_elect_a_leader() {
     cluster.crash(2);
     cluster.run_without(Duration::from_secs(8), &[]);
     assert_eq!(cluster.leader(), Some(3));
-    assert!(cluster.term(3) > 9);
+    assert!(cluster.round(3) > 9);
 }
 
 /// etcd#8334, raft-rs#83: who asks for pre-votes has given up the old leader, so two who ask at once do not block
@@ -94,12 +94,12 @@ fn a_flood_of_hopeless_requests_does_not_delay_the_next_election() {
     cluster.propose(1);
     cluster.settle();
     cluster.crash(1);
-    let deadline = cluster.raft(2).deadline();
+    let deadline = cluster.engine(2).deadline();
     cluster.member_mut(2).now = Time(deadline.0 - 1);
     for term in 2..50 {
-        cluster.inject(3, 2, term, vote_request(true, 1, 1), &[]);
-        cluster.inject(3, 2, term, vote_request(false, 1, 1), &[]);
-        assert_eq!(cluster.raft(2).deadline(), deadline);
+        inject(&mut cluster, 3, 2, term, vote_request(true, 1, 1), &[]);
+        inject(&mut cluster, 3, 2, term, vote_request(false, 1, 1), &[]);
+        assert_eq!(cluster.engine(2).deadline(), deadline);
     }
     cluster.drop_all();
     cluster.complete_writes(2);
@@ -121,11 +121,11 @@ fn a_follower_far_behind_under_a_live_leader_holds_no_elections() {
         round: ReadRound(0),
     };
     for _ in 0..20 {
-        cluster.member_mut(3).now = Time(cluster.raft(3).deadline().0 - 1);
-        cluster.inject(1, 3, 1, append, &[]);
-        assert!(cluster.raft(3).deadline() > cluster.member(3).now);
+        cluster.member_mut(3).now = Time(cluster.engine(3).deadline().0 - 1);
+        inject(&mut cluster, 1, 3, 1, append, &[]);
+        assert!(cluster.engine(3).deadline() > cluster.member(3).now);
     }
-    assert_eq!((cluster.role(3), cluster.term(3), cluster.commit(3)), (Role::Follower, 1, 1));
+    assert_eq!((cluster.role(3), cluster.round(3), cluster.commit(3)), (Role::Follower, 1, 1));
 }
 
 /// hashicorp/raft#477, jraft 1.2.4; thesis, section 4.2.3.
@@ -134,13 +134,16 @@ fn a_stranger_with_a_high_term_disturbs_nobody() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
     for to in 1..=3 {
-        cluster.inject(9, to, 50, vote_request(true, 99, 49), &[]);
-        cluster.inject(9, to, 50, vote_request(false, 99, 49), &[]);
-        cluster.inject(9, to, 50, Body::Heard { round: ReadRound(0), priority: 0 }, &[]);
-        cluster.inject(9, to, 50, Body::Vote { pre: false, granted: false }, &[]);
+        inject(&mut cluster, 9, to, 50, vote_request(true, 99, 49), &[]);
+        inject(&mut cluster, 9, to, 50, vote_request(false, 99, 49), &[]);
+        inject(&mut cluster, 9, to, 50, Body::Heard { round: ReadRound(0), priority: 0 }, &[]);
+        inject(&mut cluster, 9, to, 50, Body::Vote { pre: false, granted: false }, &[]);
     }
     assert!(cluster.packets.is_empty(), "it is not even answered");
-    assert_eq!((cluster.role(1), cluster.term(1), cluster.term(2), cluster.term(3)), (Role::Leader, 1, 1, 1));
+    assert_eq!(
+        (cluster.role(1), cluster.round(1), cluster.round(2), cluster.round(3)),
+        (Role::Leader, 1, 1, 1)
+    );
 }
 
 /// hashicorp/raft#503, #683: heartbeats alone do not make a leader.
@@ -152,10 +155,10 @@ fn a_leader_whose_disk_hangs_is_succeeded() {
     cluster.propose(1);
     cluster.run_without(2 * timing().election_timeout_max, &[]);
     assert!(matches!(cluster.leader(), Some(2 | 3)));
-    let term = cluster.term(cluster.leader().expect("just seen"));
+    let term = cluster.round(cluster.leader().expect("just seen"));
     cluster.run_without(Duration::from_secs(10), &[]);
     let leader = cluster.leader().expect("still");
-    assert_eq!(cluster.term(leader), term, "and does not disturb its successor");
+    assert_eq!(cluster.round(leader), term, "and does not disturb its successor");
 }
 
 /// NuRaft#531: two leaders in one term mean that a promise was broken; the engine stops rather than choose.
@@ -167,7 +170,7 @@ fn a_second_leader_in_the_same_term_is_fatal_and_no_panic() {
         Body::Heartbeat { commit: Index::ZERO, commit_generation: Generation::ZERO, round: ReadRound(0) };
     for to in 1..=2 {
         assert_eq!(cluster.member(to).fatal, None);
-        cluster.inject(3, to, 1, heartbeat, &[]);
+        inject(&mut cluster, 3, to, 1, heartbeat, &[]);
         let fatal = cluster.member(to).fatal.clone().expect("it is told");
         assert!(fatal.contains("both claim to lead in term 1"), "{fatal}");
     }
@@ -192,11 +195,11 @@ fn a_vote_goes_to_logs_at_least_as_new() {
             let mut cluster = Cluster::new(3);
             let founders = cluster.founders.clone();
             cluster.add(2, log_of(0, 3, &[1, 1, 3, 3, 3], &founders));
-            cluster.inject(1, 2, 9, vote_request(pre, last, last_term), &[]);
+            inject(&mut cluster, 1, 2, 9, vote_request(pre, last, last_term), &[]);
             cluster.complete_writes(2);
             let body = Body::Vote { pre, granted: wanted };
             assert_eq!(cluster.packets[0].message.body, body, "term {last_term}, entry {last}");
-            assert_eq!(cluster.term(2), if pre { 3 } else { 9 }, "a pre-vote changes nothing");
+            assert_eq!(cluster.round(2), if pre { 3 } else { 9 }, "a pre-vote changes nothing");
         }
     }
 }
@@ -205,7 +208,8 @@ fn a_vote_goes_to_logs_at_least_as_new() {
 #[test]
 fn equal_seeds_do_not_make_equal_timeouts() {
     let cluster = Cluster::founded(Membership::of_voters(nodes(1..=20)).expect("a few members"), 0);
-    let mut deadlines: Vec<Time> = cluster.ids().into_iter().map(|id| cluster.raft(id).deadline()).collect();
+    let mut deadlines: Vec<Time> =
+        cluster.ids().into_iter().map(|id| cluster.engine(id).deadline()).collect();
     deadlines.sort_unstable();
     deadlines.dedup();
     assert!(deadlines.len() >= 19);
@@ -219,7 +223,7 @@ fn equal_seeds_do_not_make_equal_timeouts() {
 fn a_term_at_the_largest_number_stops_the_engine_and_never_wraps() {
     let mut cluster = Cluster::new(3);
     let mut image = Image::default();
-    image.apply(&[hard_state(u64::MAX, None)].into_iter().collect());
+    image.write([hard_state(u64::MAX, None)].into_iter().collect());
     cluster.add(1, image);
     cluster.fire(1);
     assert!(cluster.member(1).fatal.as_ref().is_some_and(|cause| cause.contains("exhausted")));
@@ -229,7 +233,7 @@ fn a_term_at_the_largest_number_stops_the_engine_and_never_wraps() {
         commit: Index(u64::MAX),
         round: ReadRound(u64::MAX),
     };
-    cluster.inject(2, 3, u64::MAX, huge, &[]);
+    inject(&mut cluster, 2, 3, u64::MAX, huge, &[]);
     assert_eq!(cluster.commit(3), 0);
 }
 
@@ -245,13 +249,13 @@ fn a_candidate_that_steps_down_keeps_its_vote() {
     let grants = cluster.take(|_| true);
     grants.iter().for_each(|packet| cluster.deliver(packet));
     cluster.complete_writes(1);
-    assert_eq!((cluster.role(1), cluster.term(1)), (Role::Candidate, 1));
+    assert_eq!((cluster.role(1), cluster.round(1)), (Role::Candidate, 1));
     let heartbeat =
         Body::Heartbeat { commit: Index::ZERO, commit_generation: Generation::ZERO, round: ReadRound(0) };
-    cluster.inject(2, 1, 1, heartbeat, &[]);
+    inject(&mut cluster, 2, 1, 1, heartbeat, &[]);
     assert_eq!(cluster.role(1), Role::Follower);
     cluster.drop_all();
-    cluster.inject(3, 1, 1, vote_request(false, 9, 1), &[]);
+    inject(&mut cluster, 3, 1, 1, vote_request(false, 9, 1), &[]);
     assert!(!granted(&mut cluster, 1));
 }
 
@@ -261,14 +265,14 @@ fn a_vote_that_arrives_twice_counts_once() {
     let mut cluster = Cluster::new(5);
     cluster.fire(1);
     for _ in 0..3 {
-        cluster.inject(2, 1, 1, Body::Vote { pre: true, granted: true }, &[]);
+        inject(&mut cluster, 2, 1, 1, Body::Vote { pre: true, granted: true }, &[]);
     }
-    assert_eq!(cluster.term(1), 0);
-    cluster.inject(3, 1, 1, Body::Vote { pre: true, granted: true }, &[]);
+    assert_eq!(cluster.round(1), 0);
+    inject(&mut cluster, 3, 1, 1, Body::Vote { pre: true, granted: true }, &[]);
     cluster.complete_writes(1);
     assert!(!cluster.take(is_vote_request).is_empty());
     for _ in 0..3 {
-        cluster.inject(2, 1, 1, Body::Vote { pre: false, granted: true }, &[]);
+        inject(&mut cluster, 2, 1, 1, Body::Vote { pre: false, granted: true }, &[]);
     }
     assert_eq!(cluster.role(1), Role::Candidate);
     assert!(cluster.take(is_append).is_empty());

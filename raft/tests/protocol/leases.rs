@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use consensus_api::{Refusal, Role};
 use quorate_raft::{Body, Options};
+use testkit::protocol::timing;
 
-use crate::cluster::{Cluster, timing};
+use crate::Cluster;
 use crate::election::{granted, vote_request};
+use crate::packets::inject;
 
 /// So many voters with leases, led by node 1, which just heard from all.
 fn leased(voters: u64) -> Cluster {
@@ -14,7 +16,7 @@ fn leased(voters: u64) -> Cluster {
     for id in 1..=voters {
         let mut options = Options::default();
         options.lease_drift_ppm_max = Some(100_000); // a tenth
-        cluster.options.insert(id, options);
+        cluster.options_of.insert(id, options);
         cluster.restart(id);
     }
     cluster.elect(1);
@@ -133,13 +135,13 @@ fn a_voter_that_restarted_gives_no_vote_for_an_election_timeout() {
     let mut cluster = leased(3);
     cluster.restart(2);
     for pre in [true, false] {
-        cluster.inject(3, 2, 9, vote_request(pre, 9, 9), &[]);
+        inject(&mut cluster, 3, 2, 9, vote_request(pre, 9, 9), &[]);
     }
     cluster.complete_writes(2);
     assert!(cluster.take(|packet| packet.from == 2).is_empty());
-    assert_eq!(cluster.term(2), 1);
+    assert_eq!(cluster.round(2), 1);
     advance(&mut cluster, 2, timing().election_timeout_min);
-    cluster.inject(3, 2, 9, vote_request(false, 9, 9), &[]);
+    inject(&mut cluster, 3, 2, 9, vote_request(false, 9, 9), &[]);
     assert!(granted(&mut cluster, 2));
 }
 
@@ -167,6 +169,6 @@ fn a_cluster_of_one_is_its_own_lease() {
 #[test]
 fn without_leases_nobody_waits_before_voting() {
     let mut cluster = Cluster::new(3);
-    cluster.inject(3, 2, 9, vote_request(false, 9, 9), &[]);
+    inject(&mut cluster, 3, 2, 9, vote_request(false, 9, 9), &[]);
     assert!(granted(&mut cluster, 2));
 }

@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use consensus_api::{Entry, Generation, Index, Membership, NodeId, Op, SnapshotMark};
-
-use crate::disk::Image;
+use testkit::protocol::Image;
 
 /// A log: entries of these terms from `base + 1` on, behind a snapshot at `base` if there is one. The leader of term t
 /// is node `leader_of(t)`.
@@ -19,7 +18,7 @@ pub(crate) fn log_of(base: u64, term: u64, terms: &[u64], membership: &Membershi
     for (at, term) in terms.iter().enumerate() {
         ops.push(Op::Put(Entry::noop(leader_of(*term), Index(base + 1 + at as u64))));
     }
-    image.apply(&ops.into_iter().collect());
+    image.write(ops.into_iter().collect());
     image
 }
 

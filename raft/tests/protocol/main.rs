@@ -2,9 +2,7 @@
 //! the bug, its report is cited; "thesis" is Ongaro 2014.
 
 mod changes;
-mod cluster;
 mod commit;
-mod disk;
 mod election;
 mod incidents;
 mod leases;
@@ -17,7 +15,11 @@ mod persistence;
 mod random;
 mod reads;
 mod replication;
-mod requests;
 mod scenarios;
 mod snapshots;
 mod transfers;
+
+use quorate_raft::Raft;
+
+/// Members that run Raft, in a test's hands.
+type Cluster = testkit::protocol::Cluster<Raft>;

@@ -6,12 +6,12 @@ use consensus_api::{
     Engine, Entry, EntryKind, Generation, Index, LogTime, Membership, NodeId, Op, ProposalId, Role, Time,
 };
 use quorate_raft::{Body, ReadRound};
+use testkit::protocol::{Image, timing};
 
-use crate::cluster::{Cluster, timing};
-use crate::disk::Image;
+use crate::Cluster;
 use crate::election::{granted, nodes, vote_request};
 use crate::logs::{leader_of, log_of};
-use crate::packets::is_append;
+use crate::packets::{inject, is_append};
 
 fn membership_entry(generation: Generation, index: u64, membership: &Membership) -> Entry {
     let mut entry =
@@ -26,9 +26,9 @@ fn a_learner_that_is_asked_for_its_vote_gives_it() {
     let membership = Membership::new(nodes([1, 2]), [], nodes([3])).expect("a few members");
     let mut cluster = Cluster::founded(membership, 1);
     assert_eq!(cluster.role(3), Role::Learner);
-    cluster.inject(2, 3, 1, vote_request(true, 0, 0), &[]);
+    inject(&mut cluster, 2, 3, 1, vote_request(true, 0, 0), &[]);
     assert!(!cluster.packets.is_empty(), "the pre-vote too");
-    cluster.inject(2, 3, 1, vote_request(false, 0, 0), &[]);
+    inject(&mut cluster, 2, 3, 1, vote_request(false, 0, 0), &[]);
     assert!(granted(&mut cluster, 3));
 }
 
@@ -37,7 +37,7 @@ fn a_learner_that_is_asked_for_its_vote_gives_it() {
 fn learners_neither_elect_nor_commit_nor_confirm_reads_nor_campaign() {
     let membership = Membership::new(nodes([1, 2, 3]), [], nodes([4, 5])).expect("a few members");
     let mut cluster = Cluster::founded(membership, 1);
-    assert_eq!(cluster.raft(4).deadline(), Time::MAX, "a learner never campaigns");
+    assert_eq!(cluster.engine(4).deadline(), Time::MAX, "a learner never campaigns");
     cluster.elect(1);
     cluster.propose(1);
     cluster.settle();
@@ -57,7 +57,7 @@ fn a_candidate_counts_votes_by_the_uncommitted_membership_it_holds() {
     let grown = Membership::new(nodes(1..=5), nodes(1..=3), []).expect("a few members");
     let mut cluster = Cluster::new(3);
     let mut image = log_of(0, 1, &[1], &cluster.founders);
-    image.apply(&[Op::Put(membership_entry(leader_of(1), 2, &grown))].into_iter().collect());
+    image.write([Op::Put(membership_entry(leader_of(1), 2, &grown))].into_iter().collect());
     cluster.add(1, image);
     cluster.add(4, Image::default());
     cluster.add(5, Image::default());
@@ -98,16 +98,16 @@ fn an_uncommitted_membership_that_is_truncated_is_in_force_no_longer() {
     let grown = Membership::new(nodes(1..=5), nodes(1..=3), []).expect("a few members");
     let mut cluster = Cluster::new(3);
     let mut image = log_of(0, 1, &[1], &cluster.founders);
-    image.apply(&[Op::Put(membership_entry(leader_of(1), 2, &grown))].into_iter().collect());
+    image.write([Op::Put(membership_entry(leader_of(1), 2, &grown))].into_iter().collect());
     cluster.add(3, image);
-    assert_eq!(cluster.raft(3).membership(), &grown);
+    assert_eq!(cluster.engine(3).membership(), &grown);
     for id in 1..=2 {
         let founders = cluster.founders.clone();
         cluster.add(id, log_of(0, 2, &[1, 2], &founders));
     }
     cluster.elect(1);
-    assert_eq!(cluster.raft(3).membership(), &cluster.founders);
-    assert_eq!(cluster.terms(3), [1, 2, 3]);
+    assert_eq!(cluster.engine(3).membership(), &cluster.founders);
+    assert_eq!(cluster.rounds(3), [1, 2, 3]);
 }
 
 /// raft-rs#226: a membership that is committed but not applied bars its holder from standing.
@@ -123,7 +123,7 @@ fn nobody_campaigns_before_a_committed_membership_is_applied() {
         commit: Index(2),
         round: ReadRound(0),
     };
-    cluster.inject(1, 2, 1, append, &entries);
+    inject(&mut cluster, 1, 2, 1, append, &entries);
     cluster.complete_writes(2);
     cluster.drop_all();
     cluster.fire(2);
@@ -145,7 +145,7 @@ fn cohorts_that_differ_in_terms_logs_and_membership_converge_on_a_leader() {
         let mut cluster = Cluster::founded(old.clone(), seed);
         for id in 1..=3 {
             let mut image = log_of(0, id, &[1], &old);
-            image.apply(&[Op::Put(membership_entry(leader_of(1), 2, &joint))].into_iter().collect());
+            image.write([Op::Put(membership_entry(leader_of(1), 2, &joint))].into_iter().collect());
             cluster.add(id, image);
         }
         for id in 4..=6 {

@@ -1,15 +1,16 @@
-//! Messages on their way, and their kinds.
+//! Messages of Raft on their way, and their kinds.
 
 use consensus_api::Entry;
-use quorate_raft::{Body, Candidacy, Message};
+use quorate_raft::{Body, Candidacy, Message, Term};
 
-/// A message on its way.
-#[derive(Clone, Debug)]
-pub(crate) struct Packet {
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-    pub(crate) message: Message,
-    pub(crate) entries: Vec<Entry>,
+use crate::Cluster;
+
+pub(crate) type Packet = testkit::protocol::Packet<Message>;
+
+/// Hands a message to a member, as if it had come over the network.
+pub(crate) fn inject(cluster: &mut Cluster, from: u64, to: u64, term: u64, body: Body, entries: &[Entry]) {
+    let message = Message { term: Term(term), body };
+    cluster.deliver(&Packet { from, to, message, entries: entries.to_vec() });
 }
 
 pub(crate) fn is_append(packet: &Packet) -> bool {

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+use testkit::protocol::timing;
 
-use crate::cluster::{Cluster, timing};
+use crate::Cluster;
 
 type Links = BTreeSet<(u64, u64)>;
 
@@ -34,9 +35,9 @@ fn until_committed(cluster: &mut Cluster, links: &Links) -> Option<(u64, Duratio
 
 /// Whoever leads now goes on leading.
 fn stays(cluster: &mut Cluster, links: &Links, leader: u64) {
-    let term = cluster.term(leader);
+    let term = cluster.round(leader);
     cluster.run_where(timing().election_timeout_max * 5, |from, to| links.contains(&(from, to)));
-    assert_eq!((cluster.leader(), cluster.term(leader)), (Some(leader), term), "leadership bounces");
+    assert_eq!((cluster.leader(), cluster.round(leader)), (Some(leader), term), "leadership bounces");
 }
 
 /// Quorum loss: the leader and all others still reach one hub, and nobody else.

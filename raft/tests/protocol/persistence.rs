@@ -6,11 +6,11 @@ use consensus_api::{
     Role, Setup, StartError, Time, WriteSeq,
 };
 use quorate_raft::{Body, Candidacy, Options, Raft, ReadRound, Term};
+use testkit::protocol::timing;
 
-use crate::cluster::{Cluster, timing};
-use crate::disk::Image;
+use crate::Cluster;
 use crate::logs::{hard_state, leader_of, log_of};
-use crate::packets::{is_append, is_granted_vote, is_vote_request};
+use crate::packets::{inject, is_append, is_granted_vote, is_vote_request};
 
 const ASK: Body = Body::RequestVote { candidacy: Candidacy::Open, last: Index(0), last_term: Term(0) };
 
@@ -18,11 +18,11 @@ const ASK: Body = Body::RequestVote { candidacy: Candidacy::Open, last: Index(0)
 #[test]
 fn a_vote_that_is_not_durable_is_never_heard_of() {
     let mut cluster = Cluster::new(3);
-    cluster.inject(2, 1, 1, ASK, &[]);
+    inject(&mut cluster, 2, 1, 1, ASK, &[]);
     assert!(cluster.packets.is_empty());
     cluster.crash(1);
     cluster.restart(1);
-    cluster.inject(3, 1, 1, ASK, &[]);
+    inject(&mut cluster, 3, 1, 1, ASK, &[]);
     cluster.complete_writes(1);
     let votes = cluster.take(is_granted_vote);
     assert_eq!(votes.len(), 1, "the lost vote bound nobody");
@@ -33,17 +33,17 @@ fn a_vote_that_is_not_durable_is_never_heard_of() {
 #[test]
 fn a_vote_survives_a_crash_together_with_its_term() {
     let mut cluster = Cluster::new(3);
-    cluster.inject(2, 1, 7, ASK, &[]);
+    inject(&mut cluster, 2, 1, 7, ASK, &[]);
     assert!(cluster.complete_write(1), "the first write is the only one");
     assert!(!cluster.complete_write(1));
     assert_eq!(cluster.take(is_granted_vote).len(), 1);
     cluster.crash(1);
     cluster.restart(1);
-    assert_eq!(cluster.term(1), 7);
-    cluster.inject(3, 1, 7, ASK, &[]);
+    assert_eq!(cluster.round(1), 7);
+    inject(&mut cluster, 3, 1, 7, ASK, &[]);
     cluster.complete_writes(1);
     assert!(cluster.take(is_granted_vote).is_empty(), "no second vote in the term");
-    cluster.inject(2, 1, 7, ASK, &[]);
+    inject(&mut cluster, 2, 1, 7, ASK, &[]);
     assert_eq!(cluster.take(is_granted_vote).len(), 1, "the same answer to the same candidate");
 }
 
@@ -54,7 +54,7 @@ fn no_request_for_votes_leaves_before_the_own_vote_is_durable() {
     cluster.fire(1);
     cluster.deliver_only(|packet| packet.from == 1);
     cluster.deliver_only(|packet| packet.to == 1);
-    assert_eq!((cluster.role(1), cluster.term(1)), (Role::Candidate, 1));
+    assert_eq!((cluster.role(1), cluster.round(1)), (Role::Candidate, 1));
     assert!(cluster.packets.is_empty());
     cluster.complete_writes(1);
     assert_eq!(cluster.take(is_vote_request).len(), 2);
@@ -75,9 +75,9 @@ fn a_term_begun_by_a_timeout_survives_a_restart() {
     cluster.deliver_only(|_| true);
     cluster.deliver_only(|_| true);
     cluster.complete_writes(1);
-    assert_eq!(cluster.term(1), 1);
+    assert_eq!(cluster.round(1), 1);
     cluster.restart(1);
-    assert_eq!(cluster.term(1), 1);
+    assert_eq!(cluster.round(1), 1);
 }
 
 /// Patterns of Distributed Systems, "Write-Ahead Log": decide in memory, answer when it is durable.
@@ -103,7 +103,7 @@ fn an_acknowledgement_of_an_earlier_term_never_leaves() {
     cluster.deliver_only(is_append);
     let heartbeat =
         Body::Heartbeat { commit: Index::ZERO, commit_generation: Generation::ZERO, round: ReadRound(0) };
-    cluster.inject(3, 2, 2, heartbeat, &[]);
+    inject(&mut cluster, 3, 2, 2, heartbeat, &[]);
     cluster.drop_all();
     cluster.complete_writes(2);
     assert!(cluster.packets.is_empty());
@@ -159,17 +159,17 @@ fn late_completions_of_replaced_writes_prove_nothing() {
         commit: Index::ZERO,
         round: ReadRound(0),
     };
-    cluster.inject(2, 1, 1, append, &[noop(1)]);
-    cluster.inject(3, 1, 2, append, &[noop(2)]);
+    inject(&mut cluster, 2, 1, 1, append, &[noop(1)]);
+    inject(&mut cluster, 3, 1, 2, append, &[noop(2)]);
     let heartbeat =
         Body::Heartbeat { commit: Index::ZERO, commit_generation: Generation::ZERO, round: ReadRound(0) };
-    cluster.inject(4, 1, 3, heartbeat, &[]);
+    inject(&mut cluster, 4, 1, 3, heartbeat, &[]);
     cluster.drop_all();
-    cluster.inject(4, 1, 3, append, &[noop(3)]);
+    inject(&mut cluster, 4, 1, 3, append, &[noop(3)]);
     for term in [1, 2, 2] {
         cluster.complete_write(1);
         assert!(cluster.packets.is_empty(), "nothing of an earlier term is acknowledged");
-        let on_disk = cluster.member(1).disk.durable().entries[&Index(12)].generation.round;
+        let on_disk = cluster.member(1).disk.durable().entries()[&Index(12)].generation.round;
         assert_eq!(on_disk, term);
     }
     cluster.complete_write(1);
@@ -183,7 +183,7 @@ fn late_completions_of_replaced_writes_prove_nothing() {
 fn a_watermark_beyond_the_log_is_no_commit_index() {
     let mut cluster = Cluster::new(3);
     let mut image = log_of(10, 1, &[1, 1], &cluster.founders);
-    image.apply(&[Op::Watermark(Index(99))].into_iter().collect());
+    image.write([Op::Watermark(Index(99))].into_iter().collect());
     cluster.add(1, image);
     assert_eq!(cluster.commit(1), 12);
     cluster.add(2, log_of(10, 1, &[1, 1], &cluster.founders.clone()));
@@ -231,9 +231,9 @@ fn a_log_that_no_raft_wrote_is_refused_in_words() {
     let cluster = Cluster::new(3);
     let sound = log_of(0, 3, &[1, 2, 3], &cluster.founders);
     let cut = |ops: Vec<Op>| {
-        let mut image: Image = sound.clone();
-        image.apply(&ops.into_iter().collect());
-        image.outline
+        let mut image = sound.clone();
+        image.write(ops.into_iter().collect());
+        image.outline().clone()
     };
     let noop = |term, index| Op::Put(Entry::noop(leader_of(term), Index(index)));
     let cases = [
@@ -249,7 +249,7 @@ fn a_log_that_no_raft_wrote_is_refused_in_words() {
         };
         assert!(found.contains(problem), "{found}");
     }
-    assert!(recover(&sound.outline).is_ok());
+    assert!(recover(sound.outline()).is_ok());
     assert!(recover(&cut(vec![hard_state(9, Some(2))])).is_ok());
 }
 
@@ -277,7 +277,7 @@ fn an_engine_is_a_function_of_its_inputs() {
     };
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
-    let before = cluster.raft(1).clone();
+    let before = cluster.engine(1).clone();
     let entry = cluster.entry(1);
     let run = |later: u64| {
         let (mut raft, mut effects) = (before.clone(), Effects::new());

@@ -8,8 +8,9 @@ use consensus_api::{
     Engine, EntryKind, Event, FlowLimits, Generation, Index, Membership, NodeId, Outcome, ProposalId,
 };
 use quorate_raft::Options;
+use testkit::protocol::timing;
 
-use crate::cluster::{Cluster, timing};
+use crate::Cluster;
 use crate::packets::Packet;
 
 /// `QUORATE_SEEDS=1000..2000` runs a longer campaign, `QUORATE_SEEDS=7..8` one schedule again.
@@ -62,7 +63,7 @@ impl Schedule {
         for id in (1..=voters + learners + seed % 3).filter(|_| leases) {
             let mut options = Options::default();
             options.lease_drift_ppm_max = Some(1000);
-            cluster.options.insert(id, options);
+            cluster.options_of.insert(id, options);
         }
         cluster.ids().into_iter().for_each(|id| cluster.restart(id));
         // In two of three schedules others wait to be added.
@@ -163,7 +164,7 @@ impl Schedule {
             }
         }
         let member = self.cluster.member_mut(id);
-        if member.raft.as_ref().is_some_and(|raft| raft.deadline() <= member.now) {
+        if member.engine.as_ref().is_some_and(|raft| raft.deadline() <= member.now) {
             self.cluster.step(id, Event::Tick);
         }
     }
@@ -380,9 +381,9 @@ impl Schedule {
 
     fn has_converged(&self) -> bool {
         let Some(leader) = self.cluster.leader() else { return false };
-        let membership = self.cluster.raft(leader).membership();
-        let first = &self.cluster.raft(leader).standing();
-        let mut standings = membership.members().map(|node| self.cluster.raft(node.0).standing());
+        let membership = self.cluster.engine(leader).membership();
+        let first = &self.cluster.engine(leader).standing();
+        let mut standings = membership.members().map(|node| self.cluster.engine(node.0).standing());
         first.leader.is_some()
             && !membership.is_joint()
             && standings.all(|standing| {
@@ -449,7 +450,7 @@ fn random_schedules_keep_every_law_and_converge_once_healed() {
         (done, undone) = (done + schedule.done, undone + schedule.undone);
         leased += schedule.leased;
         joint += schedule.joint_memberships();
-        terms += schedule.cluster.term(1);
+        terms += schedule.cluster.round(1);
         restored += schedule.cluster.members.values().filter(|member| member.restored.is_some()).count();
     }
     println!(

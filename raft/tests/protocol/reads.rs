@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use consensus_api::{Refusal, Role};
 use quorate_raft::Body;
+use testkit::protocol::timing;
 
-use crate::cluster::{Cluster, timing};
+use crate::Cluster;
 use crate::packets::{Packet, is_append, is_heartbeat};
 
 fn is_answer_to_heartbeat(packet: &Packet) -> bool {

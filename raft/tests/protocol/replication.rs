@@ -8,10 +8,11 @@ use consensus_api::{
     Refusal, Role,
 };
 use quorate_raft::{Body, ReadRound, Term};
+use testkit::protocol::timing;
 
-use crate::cluster::{Cluster, timing};
+use crate::Cluster;
 use crate::logs::{leader_of, log_of};
-use crate::packets::{is_append, is_heartbeat};
+use crate::packets::{inject, is_append, is_heartbeat};
 
 fn limits(frames: usize, bytes: usize) -> FlowLimits {
     FlowLimits { inflight_frames_max: frames, inflight_bytes_max: bytes, frame_bytes_max: 1 << 20 }
@@ -179,7 +180,7 @@ fn a_conflicting_tail_costs_one_refusal_per_term() {
     cluster.add(1, log_of(0, 6, &long, &founders));
     cluster.add(2, log_of(0, 6, &long, &founders));
     cluster.add(3, log_of(0, 6, &conflicting, &founders));
-    cluster.member_mut(2).now = cluster.raft(1).deadline();
+    cluster.member_mut(2).now = cluster.engine(1).deadline();
     cluster.fire(1);
     let mut refusals = 0;
     while !cluster.packets.is_empty() {
@@ -189,7 +190,7 @@ fn a_conflicting_tail_costs_one_refusal_per_term() {
         cluster.complete_all_writes();
     }
     assert!(refusals <= 3, "{refusals} refusals");
-    assert_eq!(cluster.terms(3), cluster.terms(1));
+    assert_eq!(cluster.rounds(3), cluster.rounds(1));
 }
 
 /// An old message must not cut short what newer ones brought.
@@ -218,7 +219,7 @@ fn heartbeats_between_all_steps_of_replication_do_no_harm() {
                 let round = ReadRound(0);
                 let heartbeat = Body::Heartbeat { commit: Index(1), commit_generation: generation, round };
                 if packet.to != 1 {
-                    cluster.inject(1, packet.to, 1, heartbeat, &[]);
+                    inject(&mut cluster, 1, packet.to, 1, heartbeat, &[]);
                 }
                 cluster.deliver(&packet);
                 cluster.packets.retain(|packet| !matches!(packet.message.body, Body::Heard { .. }));
@@ -250,7 +251,7 @@ fn malformed_entries_are_not_taken() {
             commit: Index(9),
             round: ReadRound(0),
         };
-        cluster.inject(1, 2, 2, append, &entries);
+        inject(&mut cluster, 1, 2, 2, append, &entries);
         assert_eq!((cluster.last(2), cluster.commit(2)), (0, 0));
         assert!(cluster.packets.is_empty());
     }
@@ -277,7 +278,7 @@ fn answers_to_an_earlier_leadership_count_for_nothing() {
     cluster.fire(1);
     cluster.settle_without(&[2]);
     cluster.propose_many(1, 5);
-    assert_eq!((cluster.role(1), cluster.term(1)), (Role::Leader, 2));
+    assert_eq!((cluster.role(1), cluster.round(1)), (Role::Leader, 2));
     cluster.read(1, 2);
     let before = cluster.progress(1, 2);
     cluster.drop_all();
@@ -312,16 +313,24 @@ fn absurd_answers_change_nothing() {
     let mut cluster = limited(3, FlowLimits::default());
     cluster.propose(1);
     let (max, round) = (Index(u64::MAX), ReadRound(u64::MAX));
-    cluster.inject(2, 1, 1, Body::Accepted { matched: max, round }, &[]);
-    cluster.inject(2, 1, 1, Body::Rejected { prev: max, hint: max, hint_term: Term(u64::MAX), round }, &[]);
-    cluster.inject(
+    inject(&mut cluster, 2, 1, 1, Body::Accepted { matched: max, round }, &[]);
+    inject(
+        &mut cluster,
+        2,
+        1,
+        1,
+        Body::Rejected { prev: max, hint: max, hint_term: Term(u64::MAX), round },
+        &[],
+    );
+    inject(
+        &mut cluster,
         2,
         1,
         1,
         Body::Rejected { prev: Index(0), hint: Index(0), hint_term: Term(0), round },
         &[],
     );
-    cluster.inject(1, 1, 1, Body::Heard { round, priority: 0 }, &[]);
+    inject(&mut cluster, 1, 1, 1, Body::Heard { round, priority: 0 }, &[]);
     assert_eq!(cluster.commit(1), 1);
     cluster.run_without(timing().heartbeat * 3, &[]);
     assert_eq!(cluster.commit(3), 2);
@@ -335,7 +344,7 @@ fn a_leader_cut_off_from_the_others_steps_down_in_its_own_term() {
     cluster.read(1, 1);
     cluster.run_without(timing().election_timeout_min + Duration::from_millis(150), &[1]);
     assert_ne!(cluster.role(1), Role::Leader);
-    assert_eq!(cluster.term(1), 1);
+    assert_eq!(cluster.round(1), 1);
     assert_eq!(cluster.answer(1, 1), Some(Err(Refusal::NotLeader)));
-    assert_eq!(cluster.raft(1).standing().leader, None);
+    assert_eq!(cluster.engine(1).standing().leader, None);
 }

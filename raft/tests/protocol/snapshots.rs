@@ -5,8 +5,9 @@ use std::time::Duration;
 use consensus_api::{Engine, Entry, Event, Generation, Index, Membership, NodeId, SnapshotMark};
 use quorate_raft::{Body, ReadRound};
 
-use crate::cluster::Cluster;
+use crate::Cluster;
 use crate::logs::{leader_of, log_of};
+use crate::packets::inject;
 
 fn mark(index: u64, generation: Generation, membership: &Membership) -> SnapshotMark {
     SnapshotMark { index: Index(index), generation, membership: membership.clone() }
@@ -27,10 +28,10 @@ fn a_snapshot_replaces_a_log_that_disagrees_at_its_last_entry() {
     assert_eq!((cluster.last(3), cluster.commit(3)), (3, 3));
     assert_eq!(cluster.member(3).restored.as_ref().map(|mark| mark.index), Some(Index(3)));
     let generation = Generation::new(4, from);
-    cluster.inject(1, 3, 4, append(3, leader_of(3)), &[Entry::noop(generation, Index(4))]);
-    assert_eq!(cluster.terms(3), [4], "the next entry is taken at once");
+    inject(&mut cluster, 1, 3, 4, append(3, leader_of(3)), &[Entry::noop(generation, Index(4))]);
+    assert_eq!(cluster.rounds(3), [4], "the next entry is taken at once");
     cluster.complete_writes(3);
-    assert_eq!(cluster.member(3).disk.durable().outline.compacted, Index(3));
+    assert_eq!(cluster.member(3).disk.durable().outline().compacted, Index(3));
     cluster.restart(3);
     assert_eq!((cluster.last(3), cluster.commit(3)), (4, 3));
 }
@@ -44,7 +45,7 @@ fn a_late_snapshot_keeps_the_entries_behind_it() {
     let from = NodeId(1);
     cluster.step(3, Event::SnapshotReceived { from, mark: mark(5, leader_of(1), &founders) });
     assert_eq!((cluster.last(3), cluster.commit(3)), (9, 5));
-    assert_eq!(cluster.terms(3), [1; 4]);
+    assert_eq!(cluster.rounds(3), [1; 4]);
     cluster.member_mut(3).restored = None;
     cluster.step(3, Event::SnapshotReceived { from, mark: mark(4, leader_of(1), &founders) });
     assert_eq!((cluster.last(3), cluster.commit(3)), (9, 5));
@@ -63,14 +64,14 @@ fn a_log_with_nothing_behind_its_snapshot_goes_on_after_a_restart() {
         cluster.complete_writes(id);
         cluster.restart(id);
         assert_eq!((cluster.last(id), cluster.commit(id)), (5, 5));
-        assert!(cluster.terms(id).is_empty());
+        assert!(cluster.rounds(id).is_empty());
     }
     cluster.elect(2);
     cluster.propose(2);
     cluster.settle();
     assert_eq!([1, 2, 3].map(|id| cluster.commit(id)), [7, 7, 7]);
     let prev_generation = Generation::new(1, NodeId(1));
-    cluster.inject(2, 3, 2, append(2, prev_generation), &[]);
+    inject(&mut cluster, 2, 3, 2, append(2, prev_generation), &[]);
     let sent = cluster.take(|packet| packet.from == 3);
     let agrees = Body::Accepted { matched: Index(7), round: ReadRound(0) };
     assert_eq!(sent[0].message.body, agrees, "what is committed agrees, compacted or not");
@@ -83,8 +84,8 @@ fn a_snapshot_brings_its_membership_whole() {
     let joint = Membership::new(ids(&[1, 2, 4]), ids(&[1, 2, 3]), ids(&[5])).expect("a few members");
     let mut cluster = Cluster::new(3);
     cluster.step(3, Event::SnapshotReceived { from: NodeId(1), mark: mark(8, leader_of(2), &joint) });
-    assert_eq!(cluster.term(3), 2, "the snapshot's term has begun, whoever said so");
-    assert_eq!(cluster.raft(3).membership(), &joint);
+    assert_eq!(cluster.round(3), 2, "the snapshot's term has begun, whoever said so");
+    assert_eq!(cluster.engine(3).membership(), &joint);
 }
 
 /// etcd-io/raft, slow_follower_after_compaction: what is compacted comes as a snapshot, and then the log goes on.
@@ -150,7 +151,7 @@ fn an_older_snapshot_after_a_newer_one_changes_nothing() {
     cluster.propose_many(1, 3);
     cluster.settle();
     cluster.snapshot(1, 0);
-    let older = cluster.member(1).disk.view().outline.snapshot.clone().expect("just taken");
+    let older = cluster.member(1).disk.view().outline().snapshot.clone().expect("just taken");
     cluster.propose_many(1, 3);
     cluster.settle();
     cluster.snapshot(1, 0);

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use consensus_api::{Engine, NodeId, Outcome, Refusal, Role};
 use quorate_raft::{Body, Options};
+use testkit::protocol::timing;
 
-use crate::cluster::{Cluster, timing};
+use crate::Cluster;
 use crate::packets::{Packet, is_append, is_vote_request};
 
 fn is_order(packet: &Packet) -> bool {
@@ -20,9 +21,9 @@ fn leadership_moves_in_one_election_and_no_time() {
     cluster.elect(1);
     let transfer = cluster.transfer(1, Some(3));
     cluster.settle();
-    assert_eq!((cluster.role(3), cluster.term(3)), (Role::Leader, 2));
+    assert_eq!((cluster.role(3), cluster.round(3)), (Role::Leader, 2));
     assert!(cluster.is_completed(1, transfer));
-    assert_eq!(cluster.raft(2).standing().leader, Some(NodeId(3)));
+    assert_eq!(cluster.engine(2).standing().leader, Some(NodeId(3)));
 }
 
 #[test]
@@ -147,10 +148,10 @@ fn a_late_order_to_stand_elects_and_one_of_an_earlier_term_does_not() {
     orders.iter().for_each(|packet| cluster.deliver(packet));
     cluster.settle();
     assert!(cluster.leader().is_some(), "whoever it is: a log that lags wins nothing");
-    let term = cluster.term(2);
+    let term = cluster.round(2);
     orders.iter().for_each(|packet| cluster.deliver(packet));
     cluster.settle();
-    assert_eq!(cluster.term(2), term);
+    assert_eq!(cluster.round(2), term);
 }
 
 /// A member whose disk hangs is no successor.
@@ -192,7 +193,7 @@ fn the_voter_of_the_highest_priority_comes_to_lead() {
     for (id, priority) in [(2, 5), (3, 9)] {
         let mut options = Options::default();
         options.priority = priority;
-        cluster.options.insert(id, options);
+        cluster.options_of.insert(id, options);
         cluster.restart(id);
     }
     cluster.elect(1);
@@ -200,7 +201,7 @@ fn the_voter_of_the_highest_priority_comes_to_lead() {
     assert_eq!(cluster.leader(), Some(2));
     cluster.run_without(Duration::from_secs(15), &[]);
     assert_eq!(cluster.leader(), Some(3));
-    let term = cluster.term(3);
+    let term = cluster.round(3);
     cluster.run_without(Duration::from_secs(30), &[]);
-    assert_eq!((cluster.leader(), cluster.term(3)), (Some(3), term), "and there it stays");
+    assert_eq!((cluster.leader(), cluster.round(3)), (Some(3), term), "and there it stays");
 }

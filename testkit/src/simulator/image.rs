@@ -19,7 +19,7 @@ impl Image {
     }
 
     /// Takes a batch into account.
-    pub(crate) fn write(&mut self, batch: Batch) {
+    pub fn write(&mut self, batch: Batch) {
         batch.into_ops().into_iter().for_each(|op| self.apply(op));
     }
 
