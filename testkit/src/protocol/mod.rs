@@ -8,6 +8,8 @@
 //! It panics where a law is broken or a test asks for what there is not: it is part of a test.
 
 mod disk;
+pub mod handover;
+mod links;
 mod network;
 mod requests;
 mod steps;
@@ -21,6 +23,7 @@ use consensus_api::{
 
 pub use crate::simulator::Image;
 pub use disk::Disk;
+pub use links::Links;
 
 /// A message on its way.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use consensus_api::{Engine, Event, Message, NodeId, Role, Time};
 use super::{Cluster, Packet, timing};
 
 /// In steps this long time passes where everything works: short enough for heartbeats.
-const STEP: Duration = Duration::from_millis(20);
+pub(super) const STEP: Duration = Duration::from_millis(20);
 
 impl<E: Engine> Cluster<E> {
     /// Delivers a packet, which need not come out of the network.
