@@ -41,7 +41,7 @@
 //!
 //! * Who and where: [`NodeId`], [`ClusterName`], [`Identity`]; [`Index`], [`Generation`], [`Applied`].
 //! * What is agreed on: [`Entry`], its byte form [`record`], [`ProposalId`], [`Payload`], [`SessionOp`].
-//! * Who agrees: [`Membership`], [`quorum`].
+//! * Who agrees: [`Membership`], [`quorum`]; who leads next: [`Succession`].
 //! * What is written: [`Batch`], [`Op`], [`Outline`], [`SnapshotStorage`].
 //! * What can go wrong: [`StartError`], [`Error`], [`StorageError`].
 
@@ -64,6 +64,7 @@ mod session;
 mod simple_log;
 mod snapshot_storage;
 mod state_machine;
+mod succession;
 mod time;
 mod transport;
 mod write;
@@ -89,6 +90,7 @@ pub use snapshot_storage::{
     NoSnapshots, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotReader, SnapshotStorage, SnapshotWriter,
 };
 pub use state_machine::{Failure, SerdeSnapshot, Snapshot, StateMachine};
+pub use succession::Succession;
 pub use time::{Clock, LogTime, Time, Timer, WallInterval};
 pub use transport::{
     Arrival, Frame, Lane, PROTOCOL_VERSION, PeerConnection, PeerRefusal, PeerRefusalKind, Reach, SendError,

@@ -240,7 +240,7 @@ impl Raft {
             if let Some(proposal) = leading.change.take().and_then(|change| change.forgotten()) {
                 effects.proposals.push((proposal, Outcome::Unknown));
             }
-            self.successor = leading.transfer.take().and_then(|transfer| transfer.wish());
+            self.succession = leading.transfer.take().and_then(|transfer| transfer.wish());
             self.timers.draw_election();
         }
     }

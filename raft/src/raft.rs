@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use consensus_api::mutation::mutated;
 use consensus_api::{
     Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index, Membership,
-    NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Time,
+    NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Succession, Time,
 };
 
 use crate::change::Change;
@@ -16,7 +16,7 @@ use crate::options::Options;
 use crate::progress::Peer;
 use crate::reads::Reads;
 use crate::timers::{Moment, Timers};
-use crate::transfer::{Successor, Transfer};
+use crate::transfer::Transfer;
 use crate::{Body, Message, Term, invariants, recovery};
 
 /// The Raft engine. See the [crate's page](crate).
@@ -46,8 +46,8 @@ pub struct Raft {
     pub(crate) watermark: Index,
 
     pub(crate) state: State,
-    /// Whom this member, leader before, has asked to succeed it, until someone is heard to lead.
-    pub(crate) successor: Option<Successor>,
+    /// Who asked this member, leader before, to hand over: until someone is heard to lead.
+    pub(crate) succession: Option<Succession>,
     pub(crate) timers: Timers,
     /// Working space for quorum arithmetic.
     pub(crate) scratch: Vec<u64>,
@@ -319,6 +319,6 @@ impl Hash for Raft {
         let Self { node, founders, limits: _, options: _, term, vote, leader, log, .. } = self;
         (node, founders, term, vote, leader, log).hash(state);
         (self.commit, self.applied, self.settled, self.watermark).hash(state);
-        (&self.state, self.successor).hash(state);
+        (&self.state, self.succession).hash(state);
     }
 }

@@ -4,7 +4,7 @@
 //! once. Its request for votes says so, and voters then do not refuse for the sake of the leader they hear. If it does
 //! not come to lead within the shortest election timeout, the leader goes on as before.
 
-use consensus_api::{After, Effects, NodeId, Outcome, ProposalId, Refusal, Time};
+use consensus_api::{After, Effects, NodeId, ProposalId, Refusal, Succession, Time};
 
 use crate::election::Candidacy;
 use crate::raft::{Raft, State};
@@ -15,7 +15,7 @@ use crate::{Body, Message};
 #[derive(Clone, Hash, Debug)]
 pub(crate) struct Transfer {
     /// Who asked for it; `None` when the leader itself wants it.
-    wish: Option<Successor>,
+    wish: Option<Succession>,
     to: NodeId,
     /// When the leader goes on by itself.
     deadline: Moment,
@@ -23,25 +23,9 @@ pub(crate) struct Transfer {
     told: bool,
 }
 
-/// Someone waits to hear who succeeds.
-#[derive(Clone, Copy, Hash, Debug)]
-pub(crate) struct Successor {
-    proposal: ProposalId,
-    /// `None`: whoever it is.
-    to: Option<NodeId>,
-}
-
 /// After a transfer for the sake of priority that failed, the next attempt comes after so many of the longest election
 /// timeouts.
 const RETRY_TIMEOUTS: u32 = 5;
-
-const UNDER_WAY: &str = "leadership is being handed over already; ask again in a moment";
-const CHANGING: &str = "a change of membership is under way; ask again when it is done";
-const NO_VOTER: &str = "only a voter can lead, and that node is none";
-const NO_HEIR: &str = "no other voter was heard lately that could lead; ask again in a moment";
-const NOT_TAKEN: &str = "the successor did not take over in time, and this node leads on; ask again";
-const LOST_VOTE: &str = "the successor has lost its vote meanwhile, and this node leads on";
-const ANOTHER: &str = "another member came to lead; ask again";
 
 impl Transfer {
     pub(crate) fn deadline(&self) -> Time {
@@ -49,7 +33,7 @@ impl Transfer {
     }
 
     /// Whoever asked for it, and now waits for what comes of it.
-    pub(crate) fn wish(&self) -> Option<Successor> {
+    pub(crate) fn wish(&self) -> Option<Succession> {
         self.wish
     }
 }
@@ -62,35 +46,25 @@ impl Raft {
         to: Option<NodeId>,
         effects: &mut Effects<Message>,
     ) {
-        match self.admit_transfer(to) {
-            Err(refusal) => effects.proposals.push((proposal, Outcome::Refused(refusal))),
-            Ok(heir) => {
-                effects.proposals.push((proposal, Outcome::Accepted(self.generation())));
-                if heir == self.node {
-                    effects.proposals.push((proposal, Outcome::Completed));
-                } else {
-                    self.begin_transfer(heir, Some(Successor { proposal, to }));
-                }
-            }
+        let wish = Succession::new(proposal, to);
+        let heir = self.admit_transfer(wish);
+        if let Some(heir) = wish.begin(self.node, self.generation(), heir, effects) {
+            self.begin_transfer(heir, Some(wish));
         }
     }
 
-    fn admit_transfer(&self, to: Option<NodeId>) -> Result<NodeId, Refusal> {
+    fn admit_transfer(&self, wish: Succession) -> Result<NodeId, Refusal> {
         let State::Leader(leading) = &self.state else { return Err(Refusal::NotLeader) };
         if leading.transfer.is_some() {
-            return Err(Refusal::Invalid(UNDER_WAY));
+            return Err(Succession::UNDER_WAY);
         }
         if leading.change.is_some() || self.membership.is_joint() || self.is_membership_open() {
-            return Err(Refusal::Invalid(CHANGING));
+            return Err(Succession::CHANGING);
         }
-        match to {
-            None => self.heir().ok_or(Refusal::Invalid(NO_HEIR)),
-            Some(heir) if self.membership.voters().contains(&heir) => Ok(heir),
-            Some(_) => Err(Refusal::Invalid(NO_VOTER)),
-        }
+        wish.heir(|node| self.membership.voters().contains(&node), || self.heir())
     }
 
-    fn begin_transfer(&mut self, to: NodeId, wish: Option<Successor>) {
+    fn begin_transfer(&mut self, to: NodeId, wish: Option<Succession>) {
         let deadline = Moment(self.timers.now + self.timers.timing.election_timeout_min);
         if let State::Leader(leading) = &mut self.state {
             leading.transfer = Some(Transfer { wish, to, deadline, told: false });
@@ -104,10 +78,10 @@ impl Raft {
         let Some(transfer) = &mut leading.transfer else { return };
         let to = transfer.to;
         if !self.membership.voters().contains(&to) {
-            return self.end_transfer(LOST_VOTE, effects);
+            return self.end_transfer(Succession::LOST_VOTE, effects);
         }
         if self.timers.now >= transfer.deadline.0 {
-            return self.end_transfer(NOT_TAKEN, effects);
+            return self.end_transfer(Succession::NOT_TAKEN, effects);
         }
         let (last, told) = (self.log.last(), transfer.told);
         let complete = leading.peer(to).is_some_and(|peer| peer.matched == last);
@@ -121,11 +95,10 @@ impl Raft {
     }
 
     /// The successor did not come to lead: this member goes on, unless it is to lead no longer in any case.
-    fn end_transfer(&mut self, reason: &'static str, effects: &mut Effects<Message>) {
+    fn end_transfer(&mut self, reason: Refusal, effects: &mut Effects<Message>) {
         let State::Leader(leading) = &mut self.state else { return };
-        let wish = leading.transfer.take().and_then(|transfer| transfer.wish);
-        if let Some(Successor { proposal, .. }) = wish {
-            effects.proposals.push((proposal, Outcome::Refused(Refusal::Invalid(reason))));
+        if let Some(wish) = leading.transfer.take().and_then(|transfer| transfer.wish) {
+            wish.fail(reason, effects);
         }
         if !self.membership.is_voter(self.node) {
             self.step_down(effects);
@@ -180,10 +153,8 @@ impl Raft {
 
     /// Someone leads: what does that mean for whoever asked this member, leader before, to hand over?
     pub(crate) fn end_succession(&mut self, leader: NodeId, effects: &mut Effects<Message>) {
-        if let Some(Successor { proposal, to }) = self.successor.take() {
-            let as_wished = leader != self.node && to.is_none_or(|to| to == leader);
-            let refused = Outcome::Refused(Refusal::Invalid(ANOTHER));
-            effects.proposals.push((proposal, if as_wished { Outcome::Completed } else { refused }));
+        if let Some(wish) = self.succession.take() {
+            wish.end(self.node, leader, effects);
         }
     }
 }
