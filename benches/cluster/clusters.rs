@@ -66,6 +66,14 @@ impl Cluster {
 
     /// So many nodes over TCP on the loopback with files, each batch synced; all on one disk.
     pub(crate) async fn durable(count: u64) -> Result<Self, Failure> {
+        Self::durable_running_ahead(count, 0).await
+    }
+
+    /// The same, with state machines that may be given so many bytes before their own disks have them.
+    pub(crate) async fn durable_running_ahead(
+        count: u64,
+        apply_ahead_bytes_max: usize,
+    ) -> Result<Self, Failure> {
         let dir = tempfile::tempdir()?;
         let mut listeners = Vec::new();
         for _ in 0..count {
@@ -80,7 +88,7 @@ impl Cluster {
                 .storage(SlowDisk::new(log, disk.clone()))
                 .transport(listener.with_peers(id, peers.clone()))
                 .engine::<DefaultEngine>()
-                .options(options());
+                .options(Options { apply_ahead_bytes_max, ..options() });
             nodes.push(node.start()?);
             disks.push(disk);
         }

@@ -16,17 +16,24 @@ const BUCKET: Duration = Duration::from_millis(10);
 const STALL: Duration = Duration::from_millis(500);
 const CLIENTS: usize = 64;
 
+/// What a state machine may be given before its own node's disk has it, in bytes.
+const AHEAD: [(&str, usize); 2] = [("applied once durable", 0), ("applied ahead", 16 << 20)];
+
 /// Writes while the leader's disk takes 5 ms longer for each sync, and before.
 pub(crate) async fn slow_leader(time: Duration) -> Result<(), Failure> {
-    let cluster = Cluster::durable(3).await?;
     header("writes, TCP and files, 5 ms more per sync of the leader's disk");
-    for clients in [1, CLIENTS] {
-        for (name, delay) in [("usual", Duration::ZERO), ("leader's disk slow", Duration::from_millis(5))] {
-            cluster.leaders_disk().delay(delay);
-            row(name, clients, &cluster.writes(clients, 1, PAYLOAD_BYTES, time).await?);
+    for (applied, ahead) in AHEAD {
+        let cluster = Cluster::durable_running_ahead(3, ahead).await?;
+        for clients in [1, CLIENTS] {
+            for (name, delay) in [("usual", Duration::ZERO), ("leader's disk slow", Duration::from_millis(5))]
+            {
+                cluster.leaders_disk().delay(delay);
+                let outcome = cluster.writes(clients, 1, PAYLOAD_BYTES, time).await?;
+                row(&format!("{name}, {applied}"), clients, &outcome);
+            }
         }
+        cluster.stop().await;
     }
-    cluster.stop().await;
     Ok(())
 }
 
@@ -36,13 +43,15 @@ pub(crate) async fn stalls(time: Duration) -> Result<(), Failure> {
         "\n| 500 ms stall, {CLIENTS} clients | writes/s before | during | elections | half of before again after |"
     );
     println!("|---|---|---|---|---|");
-    let cluster = Cluster::durable(3).await?;
-    for (name, disk) in
-        [("the leader's disk", cluster.leaders_disk()), ("a follower's disk", cluster.a_followers_disk())]
-    {
-        stall(name, &cluster, disk, time).await?;
+    for (applied, ahead) in AHEAD {
+        let cluster = Cluster::durable_running_ahead(3, ahead).await?;
+        for (name, disk) in
+            [("the leader's disk", cluster.leaders_disk()), ("a follower's disk", cluster.a_followers_disk())]
+        {
+            stall(&format!("{name}, {applied}"), &cluster, disk, time).await?;
+        }
+        cluster.stop().await;
     }
-    cluster.stop().await;
     Ok(())
 }
 

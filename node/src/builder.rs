@@ -197,6 +197,9 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             options.compaction.snapshot_every_bytes = 0;
         }
         let own = machine.applied();
+        if own.is_some() {
+            options.apply_ahead_bytes_max = 0;
+        }
         let begins = recovered.outline.snapshot.as_ref().map_or(&founders, |mark| &mark.membership);
         let mut applier =
             Applier::new(machine, begins.clone()).comparing_every(options.compare_every_entries);

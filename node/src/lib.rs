@@ -30,7 +30,8 @@
 //! * **One write under way.** What the engine writes meanwhile is merged into the next: one sync serves all that queued.
 //! * **Durable before speech.** A message that asserts durability is held until its write is durable, and dropped if
 //!   what it asserts was replaced meanwhile. A leader's replication does not wait for its own disk.
-//! * **Applied after durable.** An entry is applied once it is committed and durable on this very node.
+//! * **Applied after durable.** An entry is applied once it is committed and durable on this very node; unless
+//!   [`Options::apply_ahead_bytes_max`] lets the state machine run ahead of a slow disk. No snapshot ever does.
 //! * **Every request is answered.** A proposal that certainly did not happen is proposed again, in its old order, until
 //!   its deadline; one whose fate is unknown never is, and ends as
 //!   [`OutcomeUnknown`](consensus_api::Error::OutcomeUnknown).

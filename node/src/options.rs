@@ -60,6 +60,12 @@ pub struct Options {
     pub cache_bytes_max: usize,
     /// Bytes of entries handed to the state machine and not yet applied. 16 MiB by default.
     pub apply_bytes_max: usize,
+    /// Bytes of committed entries handed to the state machine before they are durable on this node's own disk. 0 by default:
+    /// it is given nothing that its node could lose. With more, a leader whose disk is slower than others' goes on answering:
+    /// what it answers is on the disks of a quorum, if not yet on its own, and a restarted node applies it again as others
+    /// teach it. No snapshot holds what the log lacks, and a state machine that keeps its state itself
+    /// ([`StateMachine::applied`](consensus_api::StateMachine::applied)) never runs ahead of the log.
+    pub apply_ahead_bytes_max: usize,
     /// How far a proposing node's wall clock may be ahead of the leader's before its proposals are refused. 10 s by
     /// default.
     pub clock_ahead_max: Duration,
@@ -87,6 +93,7 @@ impl Default for Options {
             entry_bytes_max: 1 << 20,
             cache_bytes_max: 64 << 20,
             apply_bytes_max: 16 << 20,
+            apply_ahead_bytes_max: 0,
             clock_ahead_max: Duration::from_secs(10),
             compaction: CompactionPolicy::default(),
             apply_on: ApplyOn::default(),

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod apart;
 #[macro_use]
 #[path = "../engines/mod.rs"]
 mod engines;
+
+mod ahead;
+mod apart;
 mod errands;
 mod overwritten;
 mod pair;

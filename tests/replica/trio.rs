@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use node::{ApplyWork, Options, OutgoingFrame, Replica, Start};
 use quorate::{
-    Arrival, ClusterName, Engine, Entry, Frame, Identity, Incarnation, Index, LogTime, Membership, NodeId,
-    Op, Outline, Recovered, StoreId, Time,
+    Arrival, Batch, ClusterName, Engine, Entry, Frame, Identity, Incarnation, Index, LogTime, Membership,
+    NodeId, Op, Outline, Recovered, StoreId, Time, WriteSeq,
 };
 
 /// What survives of a node.
@@ -42,6 +42,8 @@ impl Disk {
 struct Member<E: Engine> {
     replica: Replica<E, u8, u8>,
     disk: Disk,
+    /// A write that does not end.
+    writing: Option<(WriteSeq, Batch)>,
     applied: Vec<u8>,
 }
 
@@ -52,6 +54,9 @@ pub(crate) struct Trio<E: Engine> {
     cut: BTreeSet<u64>,
     /// Whom no answer reaches, and nothing else but introductions.
     deaf: BTreeSet<u64>,
+    /// Whose disk does nothing.
+    stalled: Option<u64>,
+    options: Options,
     /// Commands that were answered.
     answered: BTreeSet<u8>,
     disks: u128,
@@ -65,11 +70,17 @@ const STEP: Duration = Duration::from_millis(20);
 impl<E: Engine> Trio<E> {
     /// Nodes 1, 2 and 3 on new disks. `numbered` tells the disks of one trio from those of another.
     pub(crate) fn new(numbered: u128) -> Self {
+        Self::with_options(numbered, Options::default())
+    }
+
+    pub(crate) fn with_options(numbered: u128, options: Options) -> Self {
         let mut trio = Self {
             members: BTreeMap::new(),
             now: Time::ZERO + STEP,
             cut: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            stalled: None,
+            options,
             answered: BTreeSet::new(),
             disks: numbered,
         };
@@ -93,11 +104,11 @@ impl<E: Engine> Trio<E> {
         let incarnation = Incarnation(self.now.0);
         let identity =
             Identity { cluster, node: NodeId(id), engine: E::NAME, store: disk.store, incarnation };
-        let (now, options, engine) = (self.now, Options::default(), E::Options::default());
+        let (now, options, engine) = (self.now, self.options.clone(), E::Options::default());
         let start = Start { identity, founders, snapshot: None, now, seed: self.now.0 + id, options, engine };
         let recovered = Recovered { store: disk.store, outline: disk.outline.clone(), notes: Vec::new() };
         let replica = Replica::recover(start, recovered).unwrap();
-        self.members.insert(id, Member { replica, disk, applied: Vec::new() });
+        self.members.insert(id, Member { replica, disk, writing: None, applied: Vec::new() });
     }
 
     pub(crate) fn disk(&self, id: u64) -> &Disk {
@@ -117,6 +128,11 @@ impl<E: Engine> Trio<E> {
     pub(crate) fn connect(&mut self, ids: &[u64]) {
         self.cut = (1..=3).filter(|id| !ids.contains(id)).collect();
         self.deaf.clear();
+    }
+
+    /// The disk of this node does nothing; those of the others do.
+    pub(crate) fn stall(&mut self, id: u64) {
+        self.stalled = Some(id);
     }
 
     /// This node answers introductions, and hears nothing else.
@@ -176,11 +192,12 @@ impl<E: Engine> Trio<E> {
     /// Lets a node carry on and does what it asks for.
     fn turn(&mut self, id: u64) -> Vec<OutgoingFrame> {
         let (now, member) = (self.now, self.members.get_mut(&id).unwrap());
-        let Member { replica, disk, applied } = member;
+        let Member { replica, disk, writing, applied } = member;
         replica.advance(now, LogTime::ZERO);
         assert!(replica.stopped().is_none(), "{:?}", replica.stopped());
         let out = std::mem::take(replica.outputs());
-        if let Some((seq, batch)) = out.write {
+        *writing = writing.take().or(out.write);
+        if let Some((seq, batch)) = writing.take_if(|_| self.stalled != Some(id)) {
             batch.into_ops().into_iter().for_each(|op| disk.write(op));
             replica.durable(now, seq);
         }
@@ -189,10 +206,17 @@ impl<E: Engine> Trio<E> {
             replica.loaded(now, &load, Ok(entries));
         }
         for work in out.apply {
-            if let ApplyWork::Entry { entry, tickets } = work {
-                applied.extend(entry.commands().map(|command| command.unwrap()[0]));
-                self.answered.extend(tickets);
-                replica.applied(now, entry.index);
+            match work {
+                ApplyWork::Entry { entry, tickets } => {
+                    applied.extend(entry.commands().map(|command| command.unwrap()[0]));
+                    self.answered.extend(tickets);
+                    replica.applied(now, entry.index);
+                }
+                ApplyWork::Snapshot => {
+                    assert!(replica.applied_index() <= disk.outline.last(), "the log lacks what it holds");
+                    replica.snapshot_taken(now, Err("nobody keeps them here".to_owned()));
+                }
+                _ => {}
             }
         }
         out.frames

@@ -193,17 +193,24 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
-    /// Hands committed and durable entries to the state machine, as far as its budget goes.
+    /// Hands committed entries to the state machine, as far as its budgets go: those that are durable here, and others if
+    /// it may run ahead.
     pub(super) fn feed(&mut self) {
-        let durable = self.writes.first_undurable().prev();
-        let limit =
-            if mutated("node/applied-before-durable") { self.commit } else { self.commit.min(durable) };
-        while self.feeding.next() <= limit && self.feeding.has_room() {
+        let durable = self.commit.min(self.writes.first_undurable().prev());
+        let durable = if mutated("node/applied-before-durable") { self.commit } else { durable };
+        self.feeding.durable_upto(durable);
+        while self.feeding.next() <= self.commit && self.feeding.has_room() {
             let next = self.feeding.next();
+            if next > durable && !self.feeding.may_run_ahead() {
+                break;
+            }
             let Some(entry) = self.feeding.take_loaded().or_else(|| self.cache.get(next).cloned()) else {
-                return self.load_for_applying(limit);
+                if next > durable {
+                    break;
+                }
+                return self.load_for_applying(durable);
             };
-            self.feeding.hand_over(entry.record_len());
+            self.feeding.hand_over(entry.record_len(), durable);
             let tickets = self.proposals.take(entry.proposal);
             self.out.apply.push(ApplyWork::Entry { entry, tickets });
         }
@@ -214,7 +221,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.proposals.give_up(generation, &mut self.out.failed);
         }
         // One that waits to be added does not know yet whose members it would put down.
-        if !self.engine.membership().voters().is_empty() && self.feeding.snapshot_due() {
+        let is_member = !self.engine.membership().voters().is_empty();
+        // Nor may a snapshot hold what this node's log does not.
+        if is_member && self.feeding.next() <= durable.next() && self.feeding.snapshot_due() {
             self.out.apply.push(ApplyWork::Snapshot);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use consensus_api::{Entry, Index};
 
-use crate::options::CompactionPolicy;
+use crate::options::{CompactionPolicy, Options};
 
 /// What the state machine was given, and what it has done.
 #[derive(Debug)]
@@ -17,6 +17,11 @@ pub(super) struct Feeding {
     /// Entries handed over and not applied yet, with their bytes.
     under_way: VecDeque<(Index, usize)>,
     bytes_under_way: usize,
+    /// So many bytes may be handed over before they are durable here.
+    ahead_bytes_max: usize,
+    /// Entries handed over that are not durable here yet, with their bytes.
+    ahead: VecDeque<(Index, usize)>,
+    bytes_ahead: usize,
     /// Entries read from disk, from `next` on.
     loaded: VecDeque<Entry>,
     pub(super) loading: bool,
@@ -34,10 +39,13 @@ const POINT_BYTES_MAX: u64 = 256 << 10;
 const POINT_BYTES_MIN: u64 = 512;
 
 impl Feeding {
-    pub(super) fn new(policy: CompactionPolicy, bytes_max: usize, applied: Index) -> Self {
+    pub(super) fn new(options: &Options, applied: Index) -> Self {
         Self {
-            policy,
-            bytes_max,
+            policy: options.compaction,
+            bytes_max: options.apply_bytes_max,
+            ahead_bytes_max: options.apply_ahead_bytes_max,
+            ahead: VecDeque::new(),
+            bytes_ahead: 0,
             next: applied.next(),
             applied,
             under_way: VecDeque::new(),
@@ -78,8 +86,24 @@ impl Feeding {
         self.bytes_under_way < self.bytes_max
     }
 
-    /// Entry `next` is handed over.
-    pub(super) fn hand_over(&mut self, bytes: usize) {
+    /// Whether entry `next` may be handed over before it is durable here. When a snapshot is due, it waits for the disk.
+    pub(super) fn may_run_ahead(&self) -> bool {
+        self.bytes_ahead < self.ahead_bytes_max && !self.is_snapshot_due()
+    }
+
+    /// Everything up to here is durable on this node.
+    pub(super) fn durable_upto(&mut self, index: Index) {
+        while self.ahead.front().is_some_and(|(handed, _)| *handed <= index) {
+            self.bytes_ahead -= self.ahead.pop_front().map_or(0, |(_, bytes)| bytes);
+        }
+    }
+
+    /// Entry `next` is handed over. Everything up to `durable` is durable on this node.
+    pub(super) fn hand_over(&mut self, bytes: usize, durable: Index) {
+        if self.next > durable {
+            self.ahead.push_back((self.next, bytes));
+            self.bytes_ahead += bytes;
+        }
         self.under_way.push_back((self.next, bytes));
         self.bytes_under_way += bytes;
         self.bytes_total += bytes as u64;
@@ -112,12 +136,16 @@ impl Feeding {
         self.entries_since = 0;
     }
 
-    /// Whether a snapshot is due. It then counts as being taken.
-    pub(super) fn snapshot_due(&mut self) -> bool {
-        let due = !self.snapshotting
+    fn is_snapshot_due(&self) -> bool {
+        !self.snapshotting
             && self.policy.snapshot_every_bytes > 0
             && (self.bytes_since >= self.policy.snapshot_every_bytes
-                || self.entries_since >= self.policy.snapshot_every_entries);
+                || self.entries_since >= self.policy.snapshot_every_entries)
+    }
+
+    /// Whether a snapshot is due. It then counts as being taken.
+    pub(super) fn snapshot_due(&mut self) -> bool {
+        let due = self.is_snapshot_due();
         if due {
             self.snapshotting = true;
             self.bytes_since = 0;
@@ -144,6 +172,14 @@ impl Feeding {
 mod tests {
     use super::*;
 
+    const DURABLE: Index = Index(u64::MAX);
+
+    fn feeding(compaction: CompactionPolicy, apply_bytes_max: usize, applied: Index) -> Feeding {
+        let options =
+            Options { compaction, apply_bytes_max, apply_ahead_bytes_max: 100, ..Options::default() };
+        Feeding::new(&options, applied)
+    }
+
     #[test]
     fn a_snapshot_is_due_after_so_many_bytes_and_keeps_a_tail_behind_it() {
         let policy = CompactionPolicy {
@@ -151,10 +187,10 @@ mod tests {
             snapshot_every_entries: u64::MAX,
             keep_bytes: 2 << 20,
         };
-        let mut feeding = Feeding::new(policy, usize::MAX, Index::ZERO);
-        (1..=7).for_each(|_| feeding.hand_over(1 << 20));
+        let mut feeding = feeding(policy, usize::MAX, Index::ZERO);
+        (1..=7).for_each(|_| feeding.hand_over(1 << 20, DURABLE));
         assert!(!feeding.snapshot_due());
-        feeding.hand_over(1 << 20);
+        feeding.hand_over(1 << 20, DURABLE);
         assert!(feeding.snapshot_due());
         assert!(!feeding.snapshot_due(), "one at a time");
         assert_eq!(feeding.keep_from(Index(8)), Index(6));
@@ -164,14 +200,30 @@ mod tests {
 
     #[test]
     fn the_state_machine_is_given_no_more_than_its_budget() {
-        let mut feeding = Feeding::new(CompactionPolicy::default(), 100, Index(4));
+        let mut feeding = feeding(CompactionPolicy::default(), 100, Index(4));
         assert_eq!(feeding.next(), Index(5));
-        feeding.hand_over(60);
+        feeding.hand_over(60, DURABLE);
         assert!(feeding.has_room());
-        feeding.hand_over(60);
+        feeding.hand_over(60, DURABLE);
         assert!(!feeding.has_room());
         feeding.applied_upto(Index(5));
         assert!(feeding.has_room());
         assert_eq!(feeding.applied(), Index(5));
+    }
+    #[test]
+    fn the_state_machine_runs_ahead_of_the_disk_within_a_budget_and_not_when_a_snapshot_is_due() {
+        let policy = CompactionPolicy { snapshot_every_entries: 4, ..CompactionPolicy::default() };
+        let mut feeding = feeding(policy, usize::MAX, Index::ZERO);
+        feeding.hand_over(60, Index(1));
+        feeding.hand_over(60, Index(1));
+        assert!(feeding.may_run_ahead());
+        feeding.hand_over(60, Index(1));
+        assert!(!feeding.may_run_ahead());
+        feeding.durable_upto(Index(2));
+        assert!(feeding.may_run_ahead());
+        feeding.hand_over(1, Index(2));
+        assert!(!feeding.may_run_ahead(), "a snapshot is due");
+        assert!(feeding.snapshot_due());
+        assert!(feeding.may_run_ahead());
     }
 }

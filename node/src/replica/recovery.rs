@@ -74,7 +74,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             writes: Durability::new(),
             room: Room::new(),
             shipping: Shipping::default(),
-            feeding: Feeding::new(options.compaction, options.apply_bytes_max, restored),
+            feeding: Feeding::new(&options, restored),
             proposals: Proposals::new(identity.clone(), options.request_deadline, options.entry_bytes_max),
             reads: Reads::new(options.request_deadline, options.timing.election_timeout_max, retry_after / 2),
             transfers: Transfers::new(retry_after * 2),

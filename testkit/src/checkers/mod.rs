@@ -24,7 +24,7 @@ use bytes::Bytes;
 use consensus_api::{Engine, Entry, Error, Index, Membership, SnapshotMark, Standing};
 use node::SessionAnswer;
 
-use crate::simulator::{Errands, History, Member, Numbered, NumberedRequest, Violation};
+use crate::simulator::{Errands, History, Member, Numbered, NumberedRequest, Violation, essence};
 
 /// What must be the same of a committed entry on every node.
 pub(crate) type Essence = (u32, u64);
@@ -158,13 +158,14 @@ impl<E: Engine> Checkers<E> {
     /// A node has applied an entry, and has this state now.
     pub(crate) fn applied(
         &mut self,
-        member: &Member<E>,
+        members: &[Member<E>],
+        at: usize,
         entry: &Entry,
-        essence: Essence,
         digest: u64,
     ) -> Checked {
+        let (member, essence) = (&members[at], essence(entry));
         if self.watch.has(durability::NAME) {
-            durability::applied(member, entry.index, essence)?;
+            durability::applied(&self.memberships, members, member, entry.index, essence)?;
         }
         self.completeness.applied(entry);
         let stepwise = self.memberships.applied(entry);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use consensus_api::Capabilities;
 
 /// Happens on every engine and every disk.
-const ALWAYS: [&str; 29] = [
+const ALWAYS: [&str; 30] = [
     "writes answered",
     "reads answered",
     "outcomes unknown",
@@ -17,6 +17,7 @@ const ALWAYS: [&str; 29] = [
     "entries overwritten",
     "entries reloaded for a peer",
     "entries reloaded to apply",
+    "entries applied ahead of the disk",
     "crashes",
     "crashes in a step",
     "blackouts",

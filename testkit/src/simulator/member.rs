@@ -86,6 +86,13 @@ impl<E: Engine> Member<E> {
         !self.founders.voters().is_empty()
     }
 
+    /// Whether its disk holds this entry durably: in the log, or in a snapshot that covers it.
+    pub(crate) fn holds(&self, index: Index, essence: (u32, u64)) -> bool {
+        let entry = self.disk.image().entries().get(&index);
+        let in_log = entry.is_some_and(|entry| super::essence(entry) == essence);
+        in_log || self.disk.outline().snapshot.as_ref().is_some_and(|mark| mark.index >= index)
+    }
+
     /// The node's own monotonic clock at a moment of the simulation.
     pub(crate) fn local(&self, now: Time) -> Time {
         Time(now.0 + now.0 / 1000 * self.drift_permille)

@@ -268,6 +268,7 @@ fn options_of(faults: &Faults, random: &mut Random) -> Options {
         cache_bytes_max: sometimes(4 << 10, 64 << 20),
         entry_bytes_max: sometimes(256, 1 << 20),
         apply_bytes_max: sometimes(2 << 10, 16 << 20),
+        apply_ahead_bytes_max: sometimes(0, 4 << 10),
         compaction: CompactionPolicy {
             snapshot_every_bytes: if faults.snapshot_every_entries == 0 { 0 } else { u64::MAX / 2 },
             snapshot_every_entries: faults.snapshot_every_entries,

@@ -134,7 +134,10 @@ impl<E: Engine> Simulation<E> {
                 applied.map_err(|failure| Violation { property: "apply never fails", what: failure.0 })?;
                 let digest = running.applier.machine().digest;
                 running.replica.applied(local, entry.index);
-                self.checkers.applied(&self.members[at], &entry, essence(&entry), digest)?;
+                self.checkers.applied(&self.members, at, &entry, digest)?;
+                if !self.members[at].holds(entry.index, essence(&entry)) {
+                    self.count("entries applied ahead of the disk");
+                }
                 for (op, answer) in answers {
                     self.checkers.acknowledged(&self.members, Index(answer.0), essence(&entry))?;
                     self.history.end(op, now, Outcome::Wrote(answer));
