@@ -90,8 +90,8 @@ pub use unnamed::Unnamed;
 
 pub use node::{
     ApplyOn, Builder, CompactionPolicy, Errand, LocalNetwork, LocalTransport, MemoryLog, MemoryReader,
-    NewCluster, NoStorage, NoTransport, Options, ReadLevel, SessionAnswer, Status, StoreRefusal, Survivor,
-    SystemClock, change_engine,
+    NewCluster, NoStorage, NoTransport, Options, ReadLevel, SessionAnswer, SnapshotSource, Status,
+    StoreRefusal, Survivor, SystemClock, change_engine,
 };
 
 #[cfg(feature = "client")]

@@ -30,10 +30,25 @@ pub(crate) enum Envelope<M> {
     Chunk { mark: SnapshotMark, total: u64, offset: u64 },
     /// The receiver of that snapshot has it up to `offset`; `offset == total` once it is installed.
     ChunkTaken { index: Index, offset: u64 },
+    /// Send your newest snapshot to that member in my stead, if it covers the log up to `least`.
+    SnapshotWanted { to: NodeId, least: Index },
+    /// What became of the snapshot for that member, which you wanted me to send.
+    SnapshotRelayed { to: NodeId, relayed: Relayed },
     /// A disk that is to found a cluster asks by which disk it is known.
     Introduction,
     /// The answer to an introduction of that disk, or to anything that it said.
     Word { asked: StoreId, word: Word },
+}
+
+/// How far a snapshot is that is sent in a leader's stead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Relayed {
+    /// It is being sent.
+    UnderWay,
+    /// It has arrived, and covers the log up to here.
+    Sent(Index),
+    /// It will not arrive.
+    Failed,
 }
 
 /// What a node says to a disk that speaks in a member's name.
@@ -83,6 +98,8 @@ impl<M: Message> Envelope<M> {
             | Self::Read { .. }
             | Self::ReadAnswer { .. }
             | Self::ChunkTaken { .. }
+            | Self::SnapshotWanted { .. }
+            | Self::SnapshotRelayed { .. }
             | Self::Introduction
             | Self::Word { .. } => Lane::Control,
         }
@@ -101,6 +118,8 @@ impl<M: Message> Envelope<M> {
             Self::ErrandEnded { .. } => 9,
             Self::Introduction => 10,
             Self::Word { .. } => 11,
+            Self::SnapshotWanted { .. } => 12,
+            Self::SnapshotRelayed { .. } => 13,
         }
     }
 
@@ -152,6 +171,14 @@ impl<M: Message> Envelope<M> {
                 out.put_u64_le(incarnation.0);
                 out.put_u64_le(*sequence);
                 put_outcome(out, outcome);
+            }
+            Self::SnapshotWanted { to, least } => {
+                out.put_u64_le(to.0);
+                out.put_u64_le(least.0);
+            }
+            Self::SnapshotRelayed { to, relayed } => {
+                out.put_u64_le(to.0);
+                put_relayed(out, *relayed);
             }
             Self::Introduction => {}
             Self::Word { asked, word } => {
@@ -219,6 +246,11 @@ impl<M: Message> Envelope<M> {
             }
             10 => Self::Introduction,
             11 => Self::Word { asked: StoreId(from.try_get_u128_le()?), word: get_word(from)? },
+            12 => Self::SnapshotWanted {
+                to: NodeId(from.try_get_u64_le()?),
+                least: Index(from.try_get_u64_le()?),
+            },
+            13 => Self::SnapshotRelayed { to: NodeId(from.try_get_u64_le()?), relayed: get_relayed(from)? },
             _ => return Err(MessageError("unknown kind")),
         };
         if from.has_remaining() { Err(MessageError("bytes are left over")) } else { Ok(envelope) }
@@ -265,6 +297,25 @@ fn get_word(from: &mut Bytes) -> Result<Word, MessageError> {
         (3, StoreId(0)) => Ok(Word::Awaited),
         (4, StoreId(0)) => Ok(Word::Unknown),
         _ => Err(MessageError("an unknown word")),
+    }
+}
+
+fn put_relayed(out: &mut BytesMut, relayed: Relayed) {
+    let (kind, upto) = match relayed {
+        Relayed::UnderWay => (1, Index::ZERO),
+        Relayed::Sent(upto) => (2, upto),
+        Relayed::Failed => (3, Index::ZERO),
+    };
+    out.put_u8(kind);
+    out.put_u64_le(upto.0);
+}
+
+fn get_relayed(from: &mut Bytes) -> Result<Relayed, MessageError> {
+    match (from.try_get_u8()?, Index(from.try_get_u64_le()?)) {
+        (1, Index::ZERO) => Ok(Relayed::UnderWay),
+        (2, upto) => Ok(Relayed::Sent(upto)),
+        (3, Index::ZERO) => Ok(Relayed::Failed),
+        _ => Err(MessageError("an unknown word of a snapshot")),
     }
 }
 

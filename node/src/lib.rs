@@ -80,7 +80,7 @@ pub use handle::Node;
 pub use local_network::{LocalNetwork, LocalTransport};
 pub use memory_log::{MemoryLog, MemoryReader};
 pub use moving::change_engine;
-pub use options::{ApplyOn, CompactionPolicy, Options};
+pub use options::{ApplyOn, CompactionPolicy, Options, SnapshotSource};
 pub use read_level::ReadLevel;
 pub use replica::{
     ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs, Replica, Start,

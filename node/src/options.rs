@@ -17,6 +17,18 @@ pub enum ApplyOn {
     Inline,
 }
 
+/// Who sends a snapshot to a member that needs one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SnapshotSource {
+    /// The leader. The default.
+    #[default]
+    Leader,
+    /// A follower that has one: the leader asks it to, so that its own disk and network are spared. The leader sends itself
+    /// where no follower can, or the one that was asked is gone or falls silent for four of the shortest election timeouts.
+    /// Without a leader this makes no difference.
+    Follower,
+}
+
 /// When the node takes a snapshot, and how much log it keeps behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CompactionPolicy {
@@ -71,6 +83,8 @@ pub struct Options {
     pub clock_ahead_max: Duration,
     /// Snapshots and trimming.
     pub compaction: CompactionPolicy,
+    /// Who sends snapshots while this node leads.
+    pub snapshot_source: SnapshotSource,
     /// Where the state machine runs.
     pub apply_on: ApplyOn,
     /// Every so many entries the replicas compare digests of their states
@@ -96,6 +110,7 @@ impl Default for Options {
             apply_ahead_bytes_max: 0,
             clock_ahead_max: Duration::from_secs(10),
             compaction: CompactionPolicy::default(),
+            snapshot_source: SnapshotSource::default(),
             apply_on: ApplyOn::default(),
             compare_every_entries: 0,
             seed: None,

@@ -14,6 +14,7 @@ mod moving;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod reads;
+mod relays;
 mod restarts;
 mod room;
 mod sessions;
@@ -107,6 +108,10 @@ macro_rules! all_chapters {
                 commands_in_and_outside_sessions_keep_their_order,
                 an_idle_session_expires_through_the_log_and_says_so,
                 answers_outlive_snapshots_and_restarts,
+            }
+            relays {
+                a_follower_sends_a_snapshot_and_the_leader_none needs Leader,
+                the_leader_sends_when_its_follower_is_gone_midway needs Leader,
             }
             survivors {
                 a_cluster_founded_from_a_survivor_holds_all_that_it_held,

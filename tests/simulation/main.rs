@@ -56,7 +56,7 @@ fn as_found<E: Engine>(seed: u64, steps: u64) -> Report {
     ran.unwrap_or_else(|failed| panic!("seed {seed} on {}: {:?}", E::NAME, failed.0))
 }
 
-const LEARNT_SINCE: [&str; 5] = ["sessions", "read-levels", "changes", "transfers", "strangers"];
+const LEARNT_SINCE: [&str; 6] = ["sessions", "read-levels", "changes", "transfers", "strangers", "relays"];
 
 /// Samples run on two cores beside each other: the count of seeds is what is promised, the rest is what time allows.
 fn sample<E: Engine>() {

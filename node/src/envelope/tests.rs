@@ -34,6 +34,7 @@ fn golden() -> Vec<(Envelope<Sound>, &'static str)> {
     let ended = |outcome| Envelope::ErrandEnded { incarnation, sequence, outcome };
     let word = |word| Envelope::Word { asked: StoreId(8), word };
     let (node, address) = (NodeId(5), "b:7".to_owned());
+    let relayed = |relayed| Envelope::SnapshotRelayed { to: node, relayed };
     let members = "01 02000000 0100000000000000 0200000000000000 00000000 00000000 00000000";
     vec![
         (Envelope::Engine(Sound(5)), "01 05"),
@@ -68,6 +69,10 @@ fn golden() -> Vec<(Envelope<Sound>, &'static str)> {
         (ended(ErrandOutcome::Refused("no".to_owned())), "09 0800000000000000 0400000000000000 03 6e6f"),
         (ended(ErrandOutcome::Unknown), "09 0800000000000000 0400000000000000 04"),
         (Envelope::Introduction, "0a"),
+        (Envelope::SnapshotWanted { to: node, least: index }, "0c 0500000000000000 0500000000000000"),
+        (relayed(Relayed::UnderWay), "0d 0500000000000000 01 0000000000000000"),
+        (relayed(Relayed::Sent(index)), "0d 0500000000000000 02 0500000000000000"),
+        (relayed(Relayed::Failed), "0d 0500000000000000 03 0000000000000000"),
         (word(Word::Founding), "0b 08000000000000000000000000000000 01 00000000000000000000000000000000"),
         (
             word(Word::KnownBy(StoreId(9))),

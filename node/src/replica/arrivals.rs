@@ -72,6 +72,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 self.take_chunk(from, Chunk { mark, total, offset, bytes: frame.body });
             }
             Envelope::ChunkTaken { index, offset } => self.chunk_taken(now, from, index, offset),
+            Envelope::SnapshotWanted { to, least } => self.relay_wanted(now, from, to, least),
+            Envelope::SnapshotRelayed { to, relayed } => self.relayed(now, from, to, relayed),
         }
     }
 
@@ -250,9 +252,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             }
             Err(cause) => {
                 self.note(format!("node {to} needs a snapshot, which cannot be read: {cause}"));
-                if self.transfers.end(to, None) {
-                    self.step(now, Event::SnapshotSent { to, upto: None });
-                }
+                self.end_transfer(now, to, None);
             }
         }
     }
@@ -283,8 +283,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     fn chunk_taken(&mut self, now: Time, from: NodeId, index: Index, offset: u64) {
         if self.transfers.is_complete(from, index, offset) {
-            self.transfers.end(from, Some(index));
-            self.step(now, Event::SnapshotSent { to: from, upto: Some(index) });
+            self.end_transfer(now, from, Some(index));
         } else {
             self.out.chunk_reads.extend(self.transfers.taken(now, from, index, offset));
         }
@@ -299,12 +298,10 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         while let Some(overdue) = self.transfers.overdue(now) {
             match overdue {
                 Ok(read) => self.out.chunk_reads.push(read),
-                Err(to) => {
-                    self.transfers.end(to, None);
-                    self.step(now, Event::SnapshotSent { to, upto: None });
-                }
+                Err(to) => self.end_transfer(now, to, None),
             }
         }
+        self.tend_relays(now);
     }
 }
 

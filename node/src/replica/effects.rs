@@ -82,7 +82,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.send(outgoing);
         }
         for to in effects.snapshots_needed.drain(..) {
-            self.out.chunk_reads.extend(self.transfers.begin(to));
+            self.provide_snapshot(now, to);
         }
         if let Some(cause) = effects.fatal.take() {
             self.stop(cause);
@@ -106,7 +106,10 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                         self.cache.truncate_from(*from);
                     }
                 }
-                Op::Compact { upto, .. } => self.cache.compact(*upto),
+                Op::Compact { upto, .. } => {
+                    self.compacted = self.compacted.max(*upto);
+                    self.cache.compact(*upto);
+                }
                 Op::HardState(_) | Op::SnapshotMark(_) | Op::Watermark(_) => {}
             }
         }

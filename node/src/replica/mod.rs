@@ -15,6 +15,7 @@ mod outputs;
 mod proposals;
 mod reads;
 mod recovery;
+mod relays;
 mod room;
 mod roster;
 mod shipping;
@@ -41,6 +42,7 @@ use self::founding::Founding;
 pub(crate) use self::proposals::NODE_STOPPED;
 use self::proposals::Proposals;
 use self::reads::Reads;
+use self::relays::Relays;
 use self::room::Room;
 use self::roster::Roster;
 use self::shipping::Shipping;
@@ -71,6 +73,7 @@ pub struct Replica<E: Engine, P, R> {
     proposals: Proposals<P>,
     reads: Reads<R>,
     transfers: Transfers,
+    relays: Relays,
     administration: Administration,
     roster: Roster,
     stores: Stores,
@@ -88,6 +91,8 @@ pub struct Replica<E: Engine, P, R> {
     /// Forwarding pauses until then, because the way to the leader was full.
     forward_not_before: Time,
     snapshot: Index,
+    /// The log holds nothing up to here any more.
+    compacted: Index,
     notes: Vec<String>,
     noted: u64,
     stopped: Option<String>,
@@ -231,6 +236,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             .min(self.proposals.next_expiry())
             .min(self.reads.next_deadline())
             .min(self.transfers.next_deadline())
+            .min(self.relays.next_deadline())
             .min(self.next_offer())
             .min(self.administration.next_deadline())
             .min(self.roster.next_deadline())
@@ -353,7 +359,10 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Arrival::Frame { from, frame } => self.frame(now, wall, from, frame),
             Arrival::Connected(peer) if self.founding.is_some() => self.ask_founder(peer),
             Arrival::Connected(peer) => self.step(now, Event::Connected(peer)),
-            Arrival::Unreachable(peer) => self.step(now, Event::Unreachable(peer)),
+            Arrival::Unreachable(peer) => {
+                self.lose_relay(peer);
+                self.step(now, Event::Unreachable(peer));
+            }
             Arrival::Refused { reason, .. } => self.note(reason),
             _ => {}
         }

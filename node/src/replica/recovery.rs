@@ -13,6 +13,7 @@ use super::founding::Founding;
 use super::outputs::Outputs;
 use super::proposals::Proposals;
 use super::reads::Reads;
+use super::relays::Relays;
 use super::room::Room;
 use super::roster::Roster;
 use super::shipping::Shipping;
@@ -78,6 +79,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             proposals: Proposals::new(identity.clone(), options.request_deadline, options.entry_bytes_max),
             reads: Reads::new(options.request_deadline, options.timing.election_timeout_max, retry_after / 2),
             transfers: Transfers::new(retry_after * 2),
+            relays: Relays::new(retry_after * 4),
             administration: Administration::new(),
             roster: Roster::new(retry_after * 4),
             stores: Stores::default(),
@@ -90,6 +92,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             giving_up: None,
             forward_not_before: Time::ZERO,
             snapshot: restored,
+            compacted: outline.compacted,
             notes,
             noted: 0,
             stopped: None,

@@ -30,6 +30,22 @@ struct Sending {
     patience: Duration,
     /// When the piece under way is given up; [`Time::MAX`] while it is being read.
     retry_at: Time,
+    stead: Option<Stead>,
+}
+
+/// In whose stead a snapshot is sent.
+#[derive(Clone, Copy, Debug)]
+struct Stead {
+    leader: NodeId,
+    /// When it is told again that this node is at work.
+    tell_at: Time,
+}
+
+/// A transfer that is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Ended {
+    /// In whose stead it was, if not in this node's own.
+    pub(super) leader: Option<NodeId>,
 }
 
 /// After so many pieces in a row without an answer the transfer is given up. The engine may ask for another.
@@ -49,9 +65,33 @@ impl Transfers {
         }
         let (patience, sent_at) = (self.retry_after, Time::ZERO);
         let (offset, attempts, retry_at) = (0, 0, Time::MAX);
+        let (index, total, stead) = (None, 0, None);
         self.sending
-            .insert(to, Sending { index: None, total: 0, offset, attempts, sent_at, patience, retry_at });
+            .insert(to, Sending { index, total, offset, attempts, sent_at, patience, retry_at, stead });
         Some(ChunkRead { to, index: None, offset: 0 })
+    }
+
+    /// A leader asks for a snapshot to be sent to a peer in its stead. The first piece to read, unless a transfer is under
+    /// way already; that one then is for this leader.
+    pub(super) fn begin_for(&mut self, now: Time, to: NodeId, leader: NodeId) -> Option<ChunkRead> {
+        let first = self.begin(to);
+        if let Some(sending) = self.sending.get_mut(&to) {
+            sending.stead = Some(Stead { leader, tell_at: now + self.retry_after / 2 });
+        }
+        first
+    }
+
+    /// A leader that is to be told that the snapshot for that peer is under way.
+    pub(super) fn sign_of_life_due(&mut self, now: Time) -> Option<(NodeId, NodeId)> {
+        let pause = self.retry_after / 2;
+        let mut steads = self.sending.iter_mut().filter_map(|(to, it)| Some((*to, it.stead.as_mut()?)));
+        let (to, stead) = steads.find(|(_, stead)| stead.tell_at <= now)?;
+        stead.tell_at = now + pause;
+        Some((stead.leader, to))
+    }
+
+    pub(super) fn is_sending(&self, to: NodeId) -> bool {
+        self.sending.contains_key(&to)
     }
 
     /// A piece was read and goes out. `false` when it is no longer wanted.
@@ -92,19 +132,23 @@ impl Transfers {
         Some(ChunkRead { to, index: sending.index, offset })
     }
 
-    /// Ends a transfer. Whether there was one, of that snapshot.
-    pub(super) fn end(&mut self, to: NodeId, index: Option<Index>) -> bool {
-        let known = self.sending.get(&to).is_some_and(|sending| index.is_none() || sending.index == index);
-        known && self.sending.remove(&to).is_some()
+    /// Ends a transfer, if there is one of that snapshot.
+    pub(super) fn end(&mut self, to: NodeId, index: Option<Index>) -> Option<Ended> {
+        let sending = self.sending.get(&to).filter(|sending| index.is_none() || sending.index == index)?;
+        let leader = sending.stead.map(|stead| stead.leader);
+        self.sending.remove(&to);
+        Some(Ended { leader })
     }
 
-    /// Gives up all of them: this node no longer leads.
+    /// Gives up all that are this node's own: it no longer leads.
     pub(super) fn clear(&mut self) {
-        self.sending.clear();
+        self.sending.retain(|_, sending| sending.stead.is_some());
     }
 
     pub(super) fn next_deadline(&self) -> Time {
-        self.sending.values().map(|sending| sending.retry_at).min().unwrap_or(Time::MAX)
+        let tell_at = |sending: &Sending| sending.stead.map_or(Time::MAX, |stead| stead.tell_at);
+        let due = self.sending.values().map(|sending| sending.retry_at.min(tell_at(sending)));
+        due.min().unwrap_or(Time::MAX)
     }
 
     /// A piece that got no answer: to be read again, or, after too many of them, the peer whose transfer is given up.

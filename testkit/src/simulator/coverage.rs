@@ -39,7 +39,7 @@ const ALWAYS: [&str; 30] = [
 ];
 
 /// Happens where one leads.
-const WITH_LEADERS: [&str; 2] = ["elections", "leaders deposed"];
+const WITH_LEADERS: [&str; 3] = ["elections", "leaders deposed", "snapshots received from a follower"];
 
 /// Happens where members change.
 const WITH_CHANGES: [&str; 8] = [

@@ -58,6 +58,8 @@ pub struct Faults {
     pub change_every_ms: u64,
     /// The time between transfers of leadership that operators ask for, in milliseconds. Needs an engine that can do them.
     pub transfer_every_ms: u64,
+    /// One in so many nodes, while it leads, has followers send snapshots in its stead. No fault, but a way of its own.
+    pub relay_one_in: u64,
     /// Fault events that do not happen, by their number, as bits: by this a failing run is made simpler.
     pub skip: u64,
 }
@@ -91,7 +93,7 @@ pub struct NetworkFaults {
 }
 
 /// The kinds of fault, by the names under which they can be switched off.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 26] = [
     "delays",
     "spikes",
     "loss",
@@ -117,6 +119,7 @@ pub const KINDS: [&str; 25] = [
     "changes",
     "transfers",
     "strangers",
+    "relays",
 ];
 
 impl Faults {
@@ -165,6 +168,7 @@ impl Faults {
         faults.change_every_ms = sometimes(200, 5_000);
         faults.transfer_every_ms = sometimes(500, 10_000);
         faults.network.stranger_every_ms = sometimes(200, 5_000);
+        faults.relay_one_in = sometimes(1, 2);
         faults
     }
 
@@ -208,6 +212,7 @@ impl Faults {
             read_level_one_in: 0,
             change_every_ms: 0,
             transfer_every_ms: 0,
+            relay_one_in: 0,
             skip: 0,
         }
     }
@@ -257,6 +262,7 @@ impl Faults {
             "changes" => self.change_every_ms = 0,
             "transfers" => self.transfer_every_ms = 0,
             "strangers" => network.stranger_every_ms = 0,
+            "relays" => self.relay_one_in = 0,
             _ => {}
         }
         self

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{Engine, Entry, Frame, Index, Membership, NodeId, SnapshotMark, Time};
-use node::{Chunk, CompactionPolicy, Load, Options};
+use node::{Chunk, CompactionPolicy, Load, Options, SnapshotSource};
 
 pub use coverage::absent;
 pub use disk::Disk;
@@ -189,7 +189,10 @@ impl<E: Engine> Simulation<E> {
         let members = ids.iter().map(|id| {
             let skew = setup.between(0, faults.wall_skew_max_ms).cast_signed();
             let clocks = (skew, setup.between(0, faults.drift_max_permille));
-            let options = options_of(&faults, &mut setup);
+            let mut options = options_of(&faults, &mut setup);
+            if random.stream("relay", id.0).one_in(faults.relay_one_in) {
+                options.snapshot_source = SnapshotSource::Follower;
+            }
             let disk = disks(*id, random.stream("medium", id.0).next());
             // Whoever waits to be added is given no members.
             let given = if founders.contains(*id) { founders.clone() } else { Membership::default() };

@@ -108,6 +108,10 @@ impl<E: Engine> Simulation<E> {
             }
             running.replica.snapshot_received(local, from, mark, total);
             self.count("snapshots received");
+            let sender = self.members[position(from)].engine().map(|engine| engine.standing().role);
+            if sender == Some(Role::Follower) {
+                self.count("snapshots received from a follower");
+            }
         } else {
             let index = mark.index;
             running.receiving.insert(from, (mark, held));

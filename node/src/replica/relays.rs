@@ -1,0 +1,187 @@
+//! [`Relays`]: snapshots that followers send in their leader's stead, so that its disk and its network are spared.
+//!
+//! The leader asks one follower, and waits for signs of life. The follower sends its own newest snapshot, if that reaches as
+//! far as the leader's log goes back, the way a leader would; the receiver takes pieces from whoever sends them, keeps those
+//! of each sender apart, and installs what is whole first. So nothing rests on who sends: a follower that is gone, refuses
+//! or stays silent only costs time, and then the leader sends.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use consensus_api::{Engine, Event, Index, NodeId, Role, Time};
+
+use super::Replica;
+use super::transfers::Ended;
+use crate::envelope::{Envelope, Relayed};
+use crate::options::SnapshotSource;
+
+/// The followers that were asked.
+#[derive(Debug)]
+pub(super) struct Relays {
+    patience: Duration,
+    /// By whom the snapshot is for.
+    asked: BTreeMap<NodeId, Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    by: NodeId,
+    /// Until then there is a sign of life, or the leader sends itself.
+    until: Time,
+}
+
+impl Relays {
+    pub(super) const fn new(patience: Duration) -> Self {
+        Self { patience, asked: BTreeMap::new() }
+    }
+
+    pub(super) fn next_deadline(&self) -> Time {
+        self.asked.values().map(|asked| asked.until).min().unwrap_or(Time::MAX)
+    }
+
+    fn ask(&mut self, now: Time, to: NodeId, by: NodeId) {
+        self.asked.insert(to, Asked { by, until: now + self.patience });
+    }
+
+    /// How many snapshots this follower was asked to send.
+    fn load(&self, of: NodeId) -> usize {
+        self.asked.values().filter(|asked| asked.by == of).count()
+    }
+
+    /// That follower is at work.
+    fn is_alive(&mut self, now: Time, to: NodeId, by: NodeId) {
+        if let Some(asked) = self.asked.get_mut(&to).filter(|asked| asked.by == by) {
+            asked.until = now + self.patience;
+        }
+    }
+
+    /// That follower's part is over. Whether it had one.
+    fn end(&mut self, to: NodeId, by: NodeId) -> bool {
+        let is_known = self.asked.get(&to).is_some_and(|asked| asked.by == by);
+        is_known && self.asked.remove(&to).is_some()
+    }
+
+    /// For whom a follower has been silent for too long.
+    fn take_overdue(&mut self, now: Time) -> Option<NodeId> {
+        let to = self.asked.iter().find(|(_, asked)| asked.until <= now).map(|(to, _)| *to)?;
+        self.asked.remove(&to);
+        Some(to)
+    }
+
+    /// For whom this follower was asked.
+    fn asked_of(&self, by: NodeId) -> Vec<NodeId> {
+        self.asked.iter().filter(|(_, asked)| asked.by == by).map(|(to, _)| *to).collect()
+    }
+}
+
+impl<E: Engine, P, R> Replica<E, P, R> {
+    /// A peer needs a snapshot: from a follower, if this node leads and that is wished for; else from here.
+    pub(super) fn provide_snapshot(&mut self, now: Time, to: NodeId) {
+        if self.relays.asked.contains_key(&to) || self.transfers.is_sending(to) {
+            return;
+        }
+        match self.deputy(to) {
+            Some(by) => {
+                tracing::debug!(
+                    node = self.identity.node.0,
+                    to = to.0,
+                    by = by.0,
+                    "a follower is to send a snapshot"
+                );
+                self.relays.ask(now, to, by);
+                self.ship(by, Envelope::SnapshotWanted { to, least: self.compacted }, Bytes::new());
+            }
+            None => self.out.chunk_reads.extend(self.transfers.begin(to)),
+        }
+    }
+
+    /// A follower that holds what the leader's log no longer does, as far as can be known: of those with the least to send
+    /// the one that is furthest.
+    fn deputy(&self, to: NodeId) -> Option<NodeId> {
+        let leads = self.engine.standing().role == Role::Leader;
+        if self.options.snapshot_source == SnapshotSource::Leader || !leads {
+            return None;
+        }
+        let members = self.engine.membership();
+        let mut peers = Vec::new();
+        self.engine.progress(&mut peers);
+        let holds = peers.iter().filter(|peer| {
+            peer.peer != to
+                && members.contains(peer.peer)
+                && !peer.needs_snapshot
+                && peer.matched >= self.compacted
+        });
+        let best = holds.min_by_key(|peer| (self.relays.load(peer.peer), Reverse(peer.matched), peer.peer));
+        best.map(|peer| peer.peer)
+    }
+
+    /// A leader asks this node to send its newest snapshot to another, if it covers the log up to `least`.
+    pub(super) fn relay_wanted(&mut self, now: Time, leader: NodeId, to: NodeId, least: Index) {
+        let has_it = self.snapshot >= least && self.snapshot > Index::ZERO;
+        if !has_it || to == self.identity.node || !self.engine.membership().contains(to) {
+            return self.tell_relayed(leader, to, Relayed::Failed);
+        }
+        self.out.chunk_reads.extend(self.transfers.begin_for(now, to, leader));
+    }
+
+    fn tell_relayed(&mut self, leader: NodeId, to: NodeId, relayed: Relayed) {
+        self.ship(leader, Envelope::SnapshotRelayed { to, relayed }, Bytes::new());
+    }
+
+    /// What a follower says of the snapshot that it was asked to send.
+    pub(super) fn relayed(&mut self, now: Time, by: NodeId, to: NodeId, relayed: Relayed) {
+        match relayed {
+            Relayed::UnderWay => self.relays.is_alive(now, to, by),
+            Relayed::Sent(upto) if self.relays.end(to, by) => {
+                self.step(now, Event::SnapshotSent { to, upto: Some(upto) });
+            }
+            Relayed::Failed if self.relays.end(to, by) => self.send_instead(to),
+            Relayed::Sent(_) | Relayed::Failed => {} // of an earlier time
+        }
+    }
+
+    /// The follower that was to send a snapshot does not: then from here.
+    fn send_instead(&mut self, to: NodeId) {
+        tracing::debug!(
+            node = self.identity.node.0,
+            to = to.0,
+            "no follower sends the snapshot, so the leader does"
+        );
+        self.out.chunk_reads.extend(self.transfers.begin(to));
+    }
+
+    /// The transport has lost this peer: what it was to send is sent from here.
+    pub(super) fn lose_relay(&mut self, by: NodeId) {
+        for to in self.relays.asked_of(by) {
+            self.relays.end(to, by);
+            self.send_instead(to);
+        }
+    }
+
+    /// Tells leaders that this node is at work for them, and takes over what followers are too long silent about.
+    pub(super) fn tend_relays(&mut self, now: Time) {
+        while let Some((leader, to)) = self.transfers.sign_of_life_due(now) {
+            self.tell_relayed(leader, to, Relayed::UnderWay);
+        }
+        if self.engine.standing().role != Role::Leader {
+            self.relays.asked.clear();
+        }
+        while let Some(to) = self.relays.take_overdue(now) {
+            self.send_instead(to);
+        }
+    }
+
+    /// A snapshot reached its peer up to that entry or, for `None`, did not: the engine is told, or the leader in whose stead
+    /// it was sent.
+    pub(super) fn end_transfer(&mut self, now: Time, to: NodeId, upto: Option<Index>) {
+        match self.transfers.end(to, upto) {
+            Some(Ended { leader: Some(leader) }) => {
+                self.tell_relayed(leader, to, upto.map_or(Relayed::Failed, Relayed::Sent));
+            }
+            Some(Ended { leader: None }) => self.step(now, Event::SnapshotSent { to, upto }),
+            None => {}
+        }
+    }
+}
