@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use node::ApplyWork;
 use pair::{Pair, mark, member};
-use quorate::{Error, Incarnation, Index, NodeId, Outline, Role, Time};
+use quorate::{Arrival, Error, Incarnation, Index, LogTime, NodeId, Op, Outline, Role, Time};
 
 /// A snapshot came from the leader and was finished on disk; then the node stopped, before its log said so.
 #[test]
@@ -59,6 +59,29 @@ fn a_late_answer_to_an_earlier_life_answers_no_read() {
     pair.apply_all();
     pair.run(8);
     assert_eq!(pair.reads, [8], "its own answer does");
+}
+
+/// The bytes of a command are encoded once: what comes in a frame is what goes to the log, where it lies.
+#[test]
+fn what_arrives_goes_to_the_log_without_a_copy() {
+    const OF_THE_ENGINE: u8 = 1;
+    let mut pair = Pair::elected();
+    pair.leader.propose(pair.now, Bytes::from(vec![7; 1 << 10]), 1);
+    let frames = pair.hold_back(|pair| pair.run(1), NodeId(2), OF_THE_ENGINE);
+    let frame = frames.into_iter().find(|frame| !frame.body.is_empty()).expect("entries are on their way");
+    let (from, held) = (NodeId(1), frame.body.clone());
+    pair.follower.arrival(pair.now, LogTime::ZERO, Arrival::Frame { from, frame });
+    pair.follower.advance(pair.now, LogTime::ZERO);
+    let (_, batch) = pair.follower.outputs().write.take().expect("they are written");
+    let bodies: Vec<_> = batch
+        .ops()
+        .iter()
+        .filter_map(|op| if let Op::Put(entry) = op { Some(&entry.body) } else { None })
+        .collect();
+    assert!(bodies.iter().any(|body| body.len() > 1 << 10));
+    for body in bodies {
+        assert!(held.as_ptr_range().contains(&body.as_ptr()), "a copy of {} bytes was made", body.len());
+    }
 }
 
 /// A leader that has given way in its own term refuses what is forwarded, while its follower still believes in it.
