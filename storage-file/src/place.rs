@@ -6,6 +6,7 @@
 //! and that an image of the whole disk was brought back.
 
 use bytes::{Buf, BufMut};
+use consensus_api::mutation::mutated;
 use consensus_api::{StorageError, StoreId};
 
 use crate::disk::Folder;
@@ -31,14 +32,16 @@ pub(crate) fn check(
     let Some(number) = number else { return Ok(None) };
     match read(folder).map_err(StorageError::io("cannot read", &path))? {
         Some((at, of)) if (at, of) == (number, store) => Ok(None),
-        Some((at, of)) if !is_moved && of == store => Err(StorageError::Foreign {
-            path: folder.path().to_owned(),
-            field: FIELD,
-            found: at.to_string(),
-            expected: number.to_string(),
-            remedy: "it was copied or moved: use the original, or, if this is the newest state there is and the \
+        Some((at, of)) if !is_moved && of == store && !mutated("file/older-copy-believed") => {
+            Err(StorageError::Foreign {
+                path: folder.path().to_owned(),
+                field: FIELD,
+                found: at.to_string(),
+                expected: number.to_string(),
+                remedy: "it was copied or moved: use the original, or, if this is the newest state there is and the \
                      original will never be used again, open it with `Confirmed::Moved`",
-        }),
+            })
+        }
         // Written by a version that did not know of it, or damaged: it says nothing of what was acknowledged.
         _ => Ok(Some(number)),
     }

@@ -129,6 +129,22 @@ impl SimulatedDisk {
         Self { state: Arc::new(Mutex::new(forked)) }
     }
 
+    /// A copy of its files as they are now, file by file, as a backup that is brought back makes it: whoever asks the file
+    /// system is told that they are other files.
+    #[must_use]
+    pub fn copied(&self, seed: u64) -> Self {
+        let copy = self.fork(seed);
+        let mut state = copy.state();
+        let others = state.files.len();
+        let copies: Vec<Contents> = state.files.iter().map(|file| Contents::durable(&file.now)).collect();
+        state.files.extend(copies);
+        for names in state.folders.values_mut() {
+            names.renumber(|file| file + others);
+        }
+        drop(state);
+        copy
+    }
+
     /// The names in a folder, in ascending order.
     pub fn names(&self, folder: impl AsRef<Path>) -> Vec<String> {
         let state = self.state();

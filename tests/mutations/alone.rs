@@ -22,6 +22,7 @@ const ROWS: &[Row] = &[
     ("levels", "node/stale-without-bound", "a read is no staler than it may be"),
     ("linearizability", "node/read-before-applied", "linearizable"),
     ("memberships", "raft/change-without-joint", "quorums of successive memberships meet"),
+    ("outsiders", "node/another-disk-takes-part", "a wiped disk takes no part until its node is added again"),
     ("sessions", "node/answers-not-remembered", "no numbered command is carried out twice"),
     ("speech", "raft/vote-before-sync", "votes are durable before they are cast"),
 ];

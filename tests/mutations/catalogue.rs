@@ -17,6 +17,7 @@ pub(crate) const ALL: &[Mutation] = &[
     mutation("file/ack-before-sync", "a write is reported durable without a sync"),
     mutation("file/corrupt-middle-truncated", "damage to acknowledged batches is taken for a torn tail, and cut"),
     mutation("file/failed-sync-believed", "a failed sync counts as one that succeeded"),
+    mutation("file/older-copy-believed", "a copy of the files that was brought back is taken for the original"),
     mutation("file/segment-name-not-synced", "the folder is not synced after a new segment got its name"),
     mutation("file/snapshot-name-not-synced", "the folder is not synced after a snapshot got its name"),
     mutation("file/snapshot-not-synced", "a snapshot gets its name before its bytes are durable"),

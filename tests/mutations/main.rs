@@ -8,6 +8,8 @@
 
 mod alone;
 mod catalogue;
+#[cfg(feature = "file")]
+mod older_copy;
 #[path = "../simulation/options.rs"]
 mod options;
 mod simulated;

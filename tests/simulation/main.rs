@@ -56,7 +56,8 @@ fn as_found<E: Engine>(seed: u64, steps: u64) -> Report {
     ran.unwrap_or_else(|failed| panic!("seed {seed} on {}: {:?}", E::NAME, failed.0))
 }
 
-const LEARNT_SINCE: [&str; 6] = ["sessions", "read-levels", "changes", "transfers", "strangers", "relays"];
+const LEARNT_SINCE: [&str; 7] =
+    ["sessions", "read-levels", "changes", "transfers", "strangers", "relays", "disk-wipes"];
 
 /// Samples run on two cores beside each other: the count of seeds is what is promised, the rest is what time allows.
 fn sample<E: Engine>() {
@@ -66,10 +67,19 @@ fn sample<E: Engine>() {
     let lacks = |counts: &_| absent(counts, E::CAPABILITIES, cfg!(feature = "file"));
     while seeds < SEEDS_MIN || begin.elapsed() < time() || (seeds < SEEDS_MAX && !lacks(&counts).is_empty()) {
         let mut plan = plan(seeds, 3000);
-        if seeds % 10 == 9 {
-            // In runs this short disks rot too rarely.
-            plan.faults = Some(Faults { disk_damage_every_ms: 1000, ..plan.faults() });
-        }
+        // In runs this short disks rot and get lost too rarely.
+        let faults = plan.faults();
+        plan.faults = match seeds % 20 {
+            9 => Some(Faults { disk_damage_every_ms: 1000, ..faults }),
+            15 => Some(Faults {
+                disk_damage_every_ms: 1000,
+                change_every_ms: 0,
+                crash_every_ms: 1000,
+                ..faults
+            }),
+            19 => Some(Faults { disk_wipe_every_ms: 1000, change_every_ms: 0, ..faults }),
+            _ => None,
+        };
         let report = if seeds % 2 == 0 { in_model::<E>(&plan) } else { on_files::<E>(&plan) };
         seeds += 1;
         steps += report.steps;

@@ -17,6 +17,11 @@ pub(super) struct Contents {
 }
 
 impl Contents {
+    /// A file that holds this, durably.
+    pub(super) fn durable(bytes: &[u8]) -> Self {
+        Self { now: bytes.to_vec(), durable: bytes.to_vec(), ..Self::default() }
+    }
+
     pub(super) fn write(&mut self, bytes: &[u8], offset: usize) {
         let end = offset + bytes.len();
         self.written += bytes.len() as u64;

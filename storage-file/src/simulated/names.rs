@@ -29,6 +29,12 @@ impl Names {
         self.durable.clone_from(&self.now);
     }
 
+    /// Gives every file another number, and makes all names durable.
+    pub(super) fn renumber(&mut self, other: impl Fn(usize) -> usize) {
+        self.now.values_mut().for_each(|file| *file = other(*file));
+        self.sync();
+    }
+
     /// Each change since the last sync is kept or lost.
     pub(super) fn crash(&mut self, seed: &mut u64) {
         for change in std::mem::take(&mut self.unsynced) {

@@ -136,6 +136,26 @@ fn a_copied_folder_is_told_from_the_original() {
     attach(&dir.path().join("c"), Confirmed::Nothing).unwrap();
 }
 
+/// What a simulation brings back as an older copy is refused, whatever was written since.
+#[test]
+fn an_older_copy_that_is_brought_back_is_refused() {
+    let disk = SimulatedDisk::new(7);
+    let (mut log, _) = open(&disk, INLINE).unwrap();
+    log.submit(WriteSeq(1), put([entry(1, 1, 50)])).unwrap();
+    durable(&mut log).unwrap();
+    let older = disk.copied(8);
+    log.submit(WriteSeq(2), put([entry(2, 1, 50)])).unwrap();
+    durable(&mut log).unwrap();
+    drop(log);
+    assert_eq!(
+        open(&disk.fork(9), INLINE).unwrap().1.outline.last().0,
+        2,
+        "an image of the disk is the disk"
+    );
+    let refused = open(&older, INLINE).unwrap_err();
+    assert!(matches!(refused, StorageError::Foreign { field: "file number", .. }), "{refused}");
+}
+
 #[test]
 fn a_log_that_was_removed_is_missed_by_its_snapshots() {
     let dir = tempfile::tempdir().unwrap();

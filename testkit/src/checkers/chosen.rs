@@ -19,6 +19,11 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
+    /// A disk was lost: of the next one nothing was looked at.
+    pub(super) fn wiped(&mut self, node: NodeId) {
+        self.looked.remove(&node);
+    }
+
     pub(super) fn written<E: Engine>(&mut self, founders: &Membership, member: &Member<E>) -> Checked {
         let commit = member.engine().map_or(Index::ZERO, |engine| engine.standing().commit);
         // What is known to be chosen does not change on this disk; it was looked at before.

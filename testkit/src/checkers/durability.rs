@@ -27,7 +27,8 @@ pub(super) fn applied<E: Engine>(
     violated("applied only once durable", what)
 }
 
-/// Checks that a quorum holds this entry durably: in the log, or in a snapshot that covers it.
+/// Checks that a quorum holds this entry durably, or held it until a disk was lost: in the log, or in a snapshot that
+/// covers it.
 pub(super) fn acknowledged<E: Engine>(
     memberships: &Memberships,
     members: &[Member<E>],
@@ -35,7 +36,7 @@ pub(super) fn acknowledged<E: Engine>(
     essence: Essence,
 ) -> Checked {
     let held: Vec<_> =
-        members.iter().filter(|member| member.holds(index, essence)).map(|member| member.id).collect();
+        members.iter().filter(|member| member.has_held(index, essence)).map(|member| member.id).collect();
     if memberships.quorum_holds(members, |node| held.contains(&node)) {
         return Ok(());
     }

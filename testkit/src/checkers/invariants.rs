@@ -17,13 +17,19 @@ impl<E: Engine> Invariants<E> {
         Self { before: vec![None; count] }
     }
 
-    pub(super) fn stepped(&mut self, members: &[Member<E>], at: usize) -> u64 {
+    /// `counts` tells whose memory is held to what others know of it.
+    pub(super) fn stepped(
+        &mut self,
+        members: &[Member<E>],
+        at: usize,
+        counts: impl Fn(&Member<E>) -> bool,
+    ) -> u64 {
         let Some(after) = members[at].engine() else { return 0 };
         let mut checks = after.check();
         if let Some(before) = &self.before[at] {
             checks += E::check_step(before, after);
         }
-        let running: Vec<&E> = members.iter().filter_map(Member::engine).collect();
+        let running: Vec<&E> = members.iter().filter(|it| counts(it)).filter_map(Member::engine).collect();
         checks += E::check_cluster(&running);
         self.before[at] = Some(after.clone());
         checks

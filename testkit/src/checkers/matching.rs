@@ -19,6 +19,11 @@ pub(super) struct Matching {
 }
 
 impl Matching {
+    /// A disk was lost: of the next one nothing was looked at.
+    pub(super) fn wiped(&mut self, node: NodeId) {
+        self.looked.remove(&node);
+    }
+
     pub(super) fn written<E: Engine>(&mut self, member: &Member<E>, holes: bool) -> Checked {
         let image = member.disk.image();
         let runs = image.outline().runs().to_vec();

@@ -17,6 +17,7 @@ mod matching;
 mod memberships;
 mod monotony;
 mod order;
+mod outsiders;
 mod sessions;
 mod speech;
 
@@ -32,7 +33,7 @@ pub(crate) type Essence = (u32, u64);
 type Checked = Result<(), Violation>;
 
 /// The names of all checkers.
-pub const CHECKERS: [&str; 17] = [
+pub const CHECKERS: [&str; 18] = [
     agreement::NAME,
     answers::NAME,
     bounds::NAME,
@@ -48,6 +49,7 @@ pub const CHECKERS: [&str; 17] = [
     memberships::NAME,
     monotony::NAME,
     order::NAME,
+    outsiders::NAME,
     sessions::NAME,
     speech::NAME,
 ];
@@ -80,6 +82,7 @@ pub(crate) struct Checkers<E> {
     matching: matching::Matching,
     memberships: memberships::Memberships,
     monotony: monotony::Monotony,
+    outsiders: outsiders::Outsiders,
 }
 
 impl<E: Engine> Checkers<E> {
@@ -97,6 +100,7 @@ impl<E: Engine> Checkers<E> {
             leaders: leaders::Leaders::default(),
             matching: matching::Matching::default(),
             monotony: monotony::Monotony::new(count),
+            outsiders: outsiders::Outsiders::default(),
         }
     }
 
@@ -108,8 +112,9 @@ impl<E: Engine> Checkers<E> {
         before: Standing,
         checks: &mut u64,
     ) -> Checked {
+        self.outsiders.look(members, at);
         if self.watch.has(invariants::NAME) {
-            *checks += self.invariants.stepped(members, at);
+            *checks += self.invariants.stepped(members, at, |member| !self.outsiders.has(member));
         }
         let Some(now) = members[at].engine().map(Engine::standing) else { return Ok(()) };
         if self.watch.has(monotony::NAME) {
@@ -128,6 +133,10 @@ impl<E: Engine> Checkers<E> {
         if self.watch.has(completeness::NAME) && began_to_lead {
             *checks += 1;
             self.completeness.stepped(members[at].id, now)?;
+        }
+        if self.watch.has(outsiders::NAME) && members[at].wiped {
+            *checks += 1;
+            self.outsiders.stepped(&members[at])?;
         }
         if self.watch.has(speech::NAME) {
             *checks += speech::stepped(&self.memberships, members, at, began_to_lead)?;
@@ -149,6 +158,13 @@ impl<E: Engine> Checkers<E> {
     pub(crate) fn crashed(&mut self, at: usize) {
         self.invariants.crashed(at);
         self.monotony.crashed(at);
+    }
+
+    /// Another disk was put in the place of a node's own.
+    pub(crate) fn wiped(&mut self, member: &Member<E>, at: usize) {
+        self.monotony.wiped(at);
+        self.matching.wiped(member.id);
+        self.chosen.wiped(member.id);
     }
 
     pub(crate) fn restarted(&mut self, member: &Member<E>, at: usize) -> Checked {

@@ -55,6 +55,11 @@ impl Monotony {
         self.seen[at] = Seen { durable_snapshot, ..Seen::default() };
     }
 
+    /// Another disk begins anew.
+    pub(super) fn wiped(&mut self, at: usize) {
+        self.seen[at] = Seen::default();
+    }
+
     pub(super) fn restarted<E: Engine>(&mut self, member: &Member<E>, at: usize) -> Checked {
         self.stepped(member, at)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use consensus_api::Capabilities;
 
 /// Happens on every engine and every disk.
-const ALWAYS: [&str; 30] = [
+const ALWAYS: [&str; 32] = [
     "writes answered",
     "reads answered",
     "outcomes unknown",
@@ -36,13 +36,15 @@ const ALWAYS: [&str; 30] = [
     "stale reads that asked",
     "strangers' frames",
     "nodes of other clusters refused",
+    "disks wiped",
+    "wiped disks refused",
 ];
 
 /// Happens where one leads.
 const WITH_LEADERS: [&str; 3] = ["elections", "leaders deposed", "snapshots received from a follower"];
 
 /// Happens where members change.
-const WITH_CHANGES: [&str; 8] = [
+const WITH_CHANGES: [&str; 9] = [
     "learners added",
     "voters promoted",
     "members removed",
@@ -51,13 +53,21 @@ const WITH_CHANGES: [&str; 8] = [
     "addresses changed",
     "errands refused",
     "errands of unknown outcome",
+    "wiped members added again",
 ];
 
 /// Happens where leadership can be handed over.
 const WITH_TRANSFERS: [&str; 1] = ["leadership handed over"];
 
 /// Happens where disks are more than a model.
-const ON_MEDIA: [&str; 4] = ["disk errors", "full disks", "disks damaged", "damaged disks refused"];
+const ON_MEDIA: [&str; 6] = [
+    "disk errors",
+    "full disks",
+    "disks damaged",
+    "damaged disks refused",
+    "disks rolled back",
+    "rolled back disks refused",
+];
 
 /// The kinds of event that these counts lack, of those that a campaign of some hundred seeds must have.
 pub fn absent(

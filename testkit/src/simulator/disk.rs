@@ -29,8 +29,10 @@ pub struct Disk {
     /// What a crash interrupted: it is there as a whole or not at all.
     interrupted: Option<Batch>,
     backing: Option<Box<dyn Backing>>,
-    /// Something that was synced was damaged since the last start.
-    pub(crate) damaged: bool,
+    /// What was done to what was synced since the last start.
+    pub(crate) damaged: Option<DiskFault>,
+    /// What was durable on the disk before this one, which was lost.
+    before: Option<Image>,
 }
 
 /// Why a node does not start.
@@ -51,7 +53,7 @@ impl Disk {
     /// What a node finds when it starts.
     pub(crate) fn open(&mut self, identity: &Identity) -> Result<Recovered, NoStart> {
         let Some(backing) = &mut self.backing else {
-            let store = StoreId(u128::from(identity.node.0));
+            let store = StoreId(u128::from(identity.node.0) | u128::from(self.before.is_some()) << 64);
             return Ok(Recovered { store, outline: self.durable.outline().clone(), notes: Vec::new() });
         };
         let opened = backing.open(identity).map_err(NoStart::Refused)?;
@@ -67,7 +69,7 @@ impl Disk {
             let (found, kept) = (newest(&opened.snapshot), newest(&self.snapshot));
             return Err(NoStart::Wrong(format!("the snapshot at {kept:?} was finished; found: {found:?}")));
         }
-        (self.durable, self.snapshot, self.damaged) = (found, opened.snapshot, false);
+        (self.durable, self.snapshot, self.damaged) = (found, opened.snapshot, None);
         Ok(opened.recovered)
     }
 
@@ -154,6 +156,14 @@ impl Disk {
         Ok(())
     }
 
+    /// An empty disk is put in the place of this one.
+    pub(crate) fn wipe(&mut self, chance: &mut Random) {
+        self.close();
+        self.strike(DiskFault::Wiped, chance);
+        let before = Some(std::mem::take(&mut self.durable));
+        *self = Self { backing: self.backing.take(), before, ..Self::default() };
+    }
+
     /// Lets something go wrong. `false` if this disk cannot.
     pub(crate) fn strike(&mut self, fault: DiskFault, chance: &mut Random) -> bool {
         self.backing.as_mut().is_some_and(|backing| backing.strike(fault, chance))
@@ -173,6 +183,11 @@ impl Disk {
     /// What is durable.
     pub const fn image(&self) -> &Image {
         &self.durable
+    }
+
+    /// What is durable, and what was on the disk before this one.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &Image> {
+        std::iter::once(&self.durable).chain(&self.before)
     }
 
     /// The shape of what is durable.

@@ -67,13 +67,19 @@ impl<E: Engine> Simulation<E> {
             return Ok(());
         }
         self.plan_errand(transfer);
-        let (now, count) = (self.now, self.members.len() as u64);
+        let count = self.members.len() as u64;
         let at = self.chances.operator.below(count) as usize;
         let to = self.chances.operator.one_in(2).then(|| NodeId(self.chances.operator.below(count) + 1));
         let Some(members) = self.members[at].engine().map(|engine| engine.membership().clone()) else {
             return Ok(());
         };
         let errand = if transfer { Errand::Transfer { to } } else { self.wish(&members) };
+        self.ask_errand(at, errand)
+    }
+
+    /// Asks a node for something, if it can be asked.
+    pub(super) fn ask_errand(&mut self, at: usize, errand: Errand) -> Checked {
+        let now = self.now;
         let of_leader = matches!(errand, Errand::Remove { node } if self.leads(node));
         let member = &mut self.members[at];
         let (local, of) = (member.local(now), (member.id, member.life));

@@ -45,8 +45,12 @@ pub struct Faults {
     pub drift_max_permille: u64,
     /// The time between errors of some disk, in milliseconds. Needs disks that can fail.
     pub disk_error_every_ms: u64,
-    /// The time between damages to what some disk holds, in milliseconds: a minority of disks at most. Needs such disks.
+    /// The time between damages to what some disk holds, or returns of older copies of it, in milliseconds: a minority of
+    /// disks at most. Needs such disks.
     pub disk_damage_every_ms: u64,
+    /// The time between losses of some whole disk, in milliseconds: an empty one is put in its place, of a minority of
+    /// members at most. Where members can be changed, operators take the member out and add it again.
+    pub disk_wipe_every_ms: u64,
     /// Snapshots are taken every so many entries; 0 for never.
     pub snapshot_every_entries: u64,
     /// So many clients number their commands in sessions, and ask for each again and again.
@@ -54,7 +58,7 @@ pub struct Faults {
     /// One in so many reads asks for another level than the strictest.
     pub read_level_one_in: u64,
     /// The time between changes of membership that operators ask for, in milliseconds. Needs an engine that can do them;
-    /// then no disk is damaged, lest the members that are left have too few good ones.
+    /// then no disk is damaged or wiped, lest the members that are left have too few good ones.
     pub change_every_ms: u64,
     /// The time between transfers of leadership that operators ask for, in milliseconds. Needs an engine that can do them.
     pub transfer_every_ms: u64,
@@ -93,7 +97,7 @@ pub struct NetworkFaults {
 }
 
 /// The kinds of fault, by the names under which they can be switched off.
-pub const KINDS: [&str; 26] = [
+pub const KINDS: [&str; 27] = [
     "delays",
     "spikes",
     "loss",
@@ -114,6 +118,7 @@ pub const KINDS: [&str; 26] = [
     "drift",
     "disk-errors",
     "disk-damage",
+    "disk-wipes",
     "sessions",
     "read-levels",
     "changes",
@@ -169,6 +174,7 @@ impl Faults {
         faults.transfer_every_ms = sometimes(500, 10_000);
         faults.network.stranger_every_ms = sometimes(200, 5_000);
         faults.relay_one_in = sometimes(1, 2);
+        faults.disk_wipe_every_ms = sometimes(2_000, 30_000);
         faults
     }
 
@@ -207,6 +213,7 @@ impl Faults {
             drift_max_permille: 0,
             disk_error_every_ms: 0,
             disk_damage_every_ms: 0,
+            disk_wipe_every_ms: 0,
             snapshot_every_entries: 0,
             session_clients: 0,
             read_level_one_in: 0,
@@ -228,6 +235,7 @@ impl Faults {
         }
         if self.change_every_ms > 0 {
             self.disk_damage_every_ms = 0;
+            self.disk_wipe_every_ms = 0;
         }
         self
     }
@@ -257,6 +265,7 @@ impl Faults {
             "drift" => self.drift_max_permille = 0,
             "disk-errors" => self.disk_error_every_ms = 0,
             "disk-damage" => self.disk_damage_every_ms = 0,
+            "disk-wipes" => self.disk_wipe_every_ms = 0,
             "sessions" => self.session_clients = 0,
             "read-levels" => self.read_level_one_in = 0,
             "changes" => self.change_every_ms = 0,

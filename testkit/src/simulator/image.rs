@@ -53,6 +53,12 @@ impl Image {
         self.entries == other.entries && without_hints(self) == without_hints(other)
     }
 
+    /// Whether it holds this entry: in the log, or in a snapshot that covers it.
+    pub(crate) fn covers(&self, index: Index, essence: (u32, u64)) -> bool {
+        let in_log = self.entries.get(&index).is_some_and(|entry| super::essence(entry) == essence);
+        in_log || self.outline.snapshot.as_ref().is_some_and(|mark| mark.index >= index)
+    }
+
     /// Its shape.
     pub fn outline(&self) -> &Outline {
         &self.outline

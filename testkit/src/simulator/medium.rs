@@ -24,6 +24,11 @@ pub enum DiskFault {
     FlippedBit,
     /// A sector of what was synced reads as zeros while the node is down.
     ZeroedSector,
+    /// An older copy of the files is put in place of those that are there, while the node is down. (That an image of the
+    /// whole disk is brought back nobody can tell, and no consensus survives it at a quorum's expense.)
+    RolledBack,
+    /// Another disk is there, with nothing on it.
+    Wiped,
 }
 
 impl DiskFault {
@@ -34,6 +39,8 @@ impl DiskFault {
             Self::Full => "full disks",
             Self::FlippedBit => "flipped bits",
             Self::ZeroedSector => "zeroed sectors",
+            Self::RolledBack => "disks rolled back",
+            Self::Wiped => "disks wiped",
         }
     }
 }

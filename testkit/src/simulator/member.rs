@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use consensus_api::{
-    ClusterName, Engine, Identity, Incarnation, Index, LogTime, Membership, NodeId, SnapshotMark, Standing,
-    StateMachine, StoreId, Time,
+    ClusterName, Engine, Identity, Incarnation, Index, LogTime, Membership, NodeId, Outline, SnapshotMark,
+    Standing, StateMachine, StoreId, Time,
 };
 use node::{Applier, ApplyWork, Options, Replica, Start};
 
@@ -31,6 +31,10 @@ pub struct Member<E: Engine> {
     pub(crate) paused_until: Time,
     /// Its disk was damaged beyond use: it never starts again.
     pub(crate) lost: bool,
+    /// It has lost its disk, and was given an empty one.
+    pub(crate) wiped: bool,
+    /// Others have told it that they do not know its disk.
+    pub(crate) refused: bool,
     /// May be negative.
     pub(crate) wall_offset_ms: i64,
     drift_permille: u64,
@@ -72,6 +76,8 @@ impl<E: Engine> Member<E> {
             disk,
             paused_until: Time::ZERO,
             lost: false,
+            wiped: false,
+            refused: false,
             wall_offset_ms,
             drift_permille,
             options,
@@ -88,9 +94,12 @@ impl<E: Engine> Member<E> {
 
     /// Whether its disk holds this entry durably: in the log, or in a snapshot that covers it.
     pub(crate) fn holds(&self, index: Index, essence: (u32, u64)) -> bool {
-        let entry = self.disk.image().entries().get(&index);
-        let in_log = entry.is_some_and(|entry| super::essence(entry) == essence);
-        in_log || self.disk.outline().snapshot.as_ref().is_some_and(|mark| mark.index >= index)
+        self.disk.image().covers(index, essence)
+    }
+
+    /// Whether its disk holds this entry durably, or the one before did when it was lost.
+    pub(crate) fn has_held(&self, index: Index, essence: (u32, u64)) -> bool {
+        self.disk.images().any(|image| image.covers(index, essence))
     }
 
     /// The node's own monotonic clock at a moment of the simulation.
@@ -162,8 +171,13 @@ impl<E: Engine> Member<E> {
         self.disk.close();
     }
 
-    /// An engine as of what the disk holds now: what this node would remember if it lost its power.
-    pub(crate) fn remembered(&self) -> Option<E> {
+    /// Engines as of what the disk holds now, and as of what it held when it was lost: what this node would remember if it
+    /// lost its power, and what it has promised before.
+    pub(crate) fn remembered(&self) -> impl Iterator<Item = E> {
+        self.disk.images().filter_map(|image| self.recovered(image.outline()))
+    }
+
+    fn recovered(&self, outline: &Outline) -> Option<E> {
         let setup = consensus_api::Setup {
             node: self.id,
             founders: self.founders.clone(),
@@ -173,7 +187,12 @@ impl<E: Engine> Member<E> {
             flow: self.options.flow,
             options: self.engine.clone(),
         };
-        E::recover(setup, self.disk.outline()).ok()
+        E::recover(setup, outline).ok()
+    }
+
+    /// The store it runs on, while it runs.
+    pub(crate) fn store(&self) -> Option<StoreId> {
+        self.running.as_ref().map(|running| running.replica.identity().store)
     }
 
     /// The engine, while the node runs.

@@ -11,6 +11,7 @@
 mod clients;
 mod coverage;
 mod disk;
+mod disk_faults;
 mod errands;
 mod faults;
 mod history;
@@ -151,6 +152,7 @@ enum Happening {
     AskInSession { client: u64 },
     AskFor { ticket: u64 },
     Administer { transfer: bool },
+    Readmit { node: NodeId },
     Again { write: bool },
     GiveUp { op: u64 },
     Restart { node: NodeId },

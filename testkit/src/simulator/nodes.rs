@@ -7,7 +7,7 @@ use node::{ApplyWork, Chunk, LoadPurpose, Outputs, Reply};
 
 use super::history::Result as Outcome;
 use super::machine::KEYS;
-use super::member::OpId;
+use super::member::{OpId, Running};
 use super::run::Checked;
 use super::sessions::IN_SESSION;
 use super::{Happening, Own, Simulation, Violation, essence, position};
@@ -203,6 +203,11 @@ impl<E: Engine> Simulation<E> {
         let out = std::mem::take(running.replica.outputs());
         let (deadline, standing) = (running.replica.deadline(), running.replica.standing());
         let before = std::mem::replace(&mut running.standing, standing);
+        let hears = |it: &Running<E>| it.replica.refused_stores().iter().any(|refusal| refusal.node == id);
+        if member.wiped && !member.refused && hears(running) {
+            member.refused = true;
+            *self.report.counts.entry("wiped disks refused").or_default() += 1;
+        }
         self.note_standing(at, before, standing);
         self.checkers.stepped(&self.members, at, before, &mut self.report.checks)?;
         let odds = if self.is_calm() { 0 } else { self.faults.crash_in_step_one_in };

@@ -164,6 +164,7 @@ impl<E: Engine> Simulation<E> {
             Happening::AskInSession { client } => self.ask_in_session(client)?,
             Happening::AskFor { ticket } => self.ask_for(ticket)?,
             Happening::Administer { transfer } => self.administer(transfer)?,
+            Happening::Readmit { node } => self.readmit(node)?,
             Happening::Again { write } => self.request(write, 1)?,
             Happening::GiveUp { op } => self.give_up(op),
             Happening::Restart { node } => self.restart(node)?,
@@ -219,7 +220,12 @@ impl<E: Engine> Simulation<E> {
         let membership =
             leading.and_then(|(.., node)| Some(self.members[position(node)].engine()?.membership()));
         let Some(((_, upto, _), membership)) = leading.zip(membership) else { return false };
-        let takes_part = |member: &&super::Member<E>| !member.lost && membership.contains(member.id);
+        // A disk that was lost takes its member out, until that is known by the disk it has now.
+        let is_out = |member: &super::Member<E>| {
+            let known = membership.store(member.id);
+            member.lost || member.wiped && known.is_some() && known != member.store()
+        };
+        let takes_part = |member: &&super::Member<E>| !is_out(member) && membership.contains(member.id);
         let mut states = self.members.iter().filter(takes_part).map(|member| member.state_at(upto));
         let first = states.next().flatten();
         let answered =

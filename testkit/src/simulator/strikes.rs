@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use consensus_api::{Arrival, Engine, Frame, NodeId, Time, Timing};
+use consensus_api::{Arrival, Engine, Frame, NodeId, StorageError, Time, Timing};
 
 use super::disk::NoStart;
-use super::medium::DiskFault;
 use super::run::Checked;
-use super::{Happening, Simulation, Violation, position};
+use super::{Happening, Simulation, Violation, disk_faults, position};
 
 /// An event that goes wrong.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +33,18 @@ pub(super) enum Strike {
     DiskError,
     /// What a disk holds is damaged while its node is down.
     DiskDamage,
+    /// A disk is lost whole.
+    DiskWipe,
 }
 
 impl<E: Engine> Simulation<E> {
     pub(super) fn plan_strikes(&mut self) {
-        use Strike::{Break, Crash, DiskDamage, DiskError, Jump, Nonsense, Partition, Pause, Stranger};
-        for strike in [Crash, Partition, Pause, Break, Nonsense, Jump, DiskError, DiskDamage, Stranger] {
+        use Strike::{
+            Break, Crash, DiskDamage, DiskError, DiskWipe, Jump, Nonsense, Partition, Pause, Stranger,
+        };
+        for strike in
+            [Crash, Partition, Pause, Break, Nonsense, Jump, DiskError, DiskDamage, Stranger, DiskWipe]
+        {
             self.plan_strike(strike);
         }
     }
@@ -57,6 +62,7 @@ impl<E: Engine> Simulation<E> {
             Strike::Jump => self.faults.wall_jump_every_ms,
             Strike::DiskError => self.faults.disk_error_every_ms,
             Strike::DiskDamage => self.faults.disk_damage_every_ms,
+            Strike::DiskWipe => self.faults.disk_wipe_every_ms,
         };
         if mean_ms > 0 {
             let wait = Duration::from_micros(self.chances.crash.between(1, 2 * mean_ms * 1000));
@@ -132,13 +138,9 @@ impl<E: Engine> Simulation<E> {
                 self.journal
                     .tell(self.now, || format!("the wall clock of node {} jumps to {by} ms", chosen + 1));
             }
-            Strike::DiskError => {
-                let fault = if chance.one_in(2) { DiskFault::Error } else { DiskFault::Full };
-                if self.members[chosen].disk.strike(fault, &mut chance) {
-                    self.count(fault.name());
-                }
-            }
+            Strike::DiskError => self.disk_error(chosen, &mut chance),
             Strike::DiskDamage => self.damage(chosen, &mut chance),
+            Strike::DiskWipe => self.wipe(chosen, &mut chance),
         }
         Ok(())
     }
@@ -153,7 +155,7 @@ impl<E: Engine> Simulation<E> {
     }
 
     /// A node's process has ended.
-    fn fell(&mut self, at: usize, mark: &'static str, how: &str, down: Duration) {
+    pub(super) fn fell(&mut self, at: usize, mark: &'static str, how: &str, down: Duration) {
         let (node, life) = (self.members[at].id, self.members[at].life);
         self.checkers.crashed(at);
         self.history.lose((node, life), self.now);
@@ -222,31 +224,6 @@ impl<E: Engine> Simulation<E> {
         Ok(())
     }
 
-    /// A node ends in order, and what it holds is damaged before it starts again. Never of more than a minority.
-    fn damage(&mut self, at: usize, chance: &mut crate::Random) {
-        let hit = self.members.iter().filter(|member| member.lost || member.disk.damaged).count();
-        // A cluster is founded by all, so none may be lost before.
-        let knows_all = |member: &super::Member<E>| member.disk.outline().snapshot.is_some();
-        let is_founded = self.members.iter().filter(|member| member.is_founder()).all(knows_all);
-        if self.members[at].running.is_none() || (hit + 1) * 2 >= self.members.len() || !is_founded {
-            return;
-        }
-        let fault = if chance.one_in(2) { DiskFault::FlippedBit } else { DiskFault::ZeroedSector };
-        // A close that fails leaves no mark behind the last batch, and without one damage to it looks like a tear.
-        self.members[at].disk.calm();
-        self.members[at].end();
-        if self.members[at].disk.strike(fault, chance) {
-            self.members[at].disk.damaged = true;
-            self.count("disks damaged");
-        }
-        self.fell(
-            at,
-            "orderly ends",
-            &format!("ends; on its disk: {}", fault.name()),
-            Duration::from_millis(200),
-        );
-    }
-
     pub(super) fn restart(&mut self, node: NodeId) -> Checked {
         let at = position(node);
         if self.members[at].running.is_some() || self.members[at].lost {
@@ -260,32 +237,28 @@ impl<E: Engine> Simulation<E> {
             self.count("restarts with other timing");
         }
         let damaged = self.members[at].disk.damaged;
-        match self.members[at].start(self.now) {
-            Ok(()) => {}
-            Err(NoStart::Refused(error)) if damaged => {
+        match (self.members[at].start(self.now), damaged) {
+            (Ok(()), _) => {}
+            (Err(NoStart::Refused(error)), Some(fault)) => {
                 self.members[at].lost = true;
-                self.count("damaged disks refused");
+                self.count(disk_faults::refused(fault));
                 self.journal.tell(self.now, || format!("node {node} refuses to start: {error}"));
                 return Ok(());
             }
-            Err(NoStart::Refused(error))
-                if !self.is_calm()
-                    && matches!(
-                        error,
-                        consensus_api::StorageError::Io { .. } | consensus_api::StorageError::Full { .. }
-                    ) =>
+            (Err(NoStart::Refused(StorageError::Io { .. } | StorageError::Full { .. })), None)
+                if !self.is_calm() =>
             {
                 self.members[at].end();
                 self.at(self.now + Duration::from_millis(100), Happening::Restart { node });
                 return Ok(());
             }
-            Err(NoStart::Refused(error)) => {
+            (Err(NoStart::Refused(error)), None) => {
                 return Err(Violation {
                     property: "a node starts on what its disk holds",
                     what: error.to_string(),
                 });
             }
-            Err(NoStart::Wrong(what)) => {
+            (Err(NoStart::Wrong(what)), _) => {
                 return Err(Violation {
                     property: "a disk holds what was acknowledged",
                     what: format!("node {node}: {what}"),
