@@ -90,7 +90,7 @@ pub use unnamed::Unnamed;
 
 pub use node::{
     ApplyOn, Builder, CompactionPolicy, Errand, LocalNetwork, LocalTransport, MemoryLog, MemoryReader,
-    NewCluster, NoStorage, NoTransport, Options, ReadLevel, SessionAnswer, SnapshotSource, Status,
+    NewCluster, NoStorage, NoTransport, Options, ReadLevel, Removal, SessionAnswer, SnapshotSource, Status,
     StoreRefusal, Survivor, SystemClock, change_engine,
 };
 

@@ -241,7 +241,11 @@ impl Shared {
             match asked {
                 Ok(Reply::Session(index, answer)) => return Ok((index, answer)),
                 Ok(Reply::Query(_)) | Err(Error::OutcomeUnknown { .. }) => {
-                    self.consider(Error::NoLeader { waited: attempts.begun.elapsed() }, attempts).await?;
+                    self.consider(
+                        Error::NoLeader { waited: attempts.begun.elapsed(), removed: None },
+                        attempts,
+                    )
+                    .await?;
                 }
                 Err(error) => self.consider(error, attempts).await?,
             }
@@ -256,8 +260,11 @@ impl Shared {
             match asked {
                 Ok(Reply::Query(answer)) => return Ok(answer),
                 Ok(Reply::Session(..)) | Err(Error::OutcomeUnknown { .. }) => {
-                    self.consider(Error::NoLeader { waited: attempts.begun.elapsed() }, &mut attempts)
-                        .await?;
+                    self.consider(
+                        Error::NoLeader { waited: attempts.begun.elapsed(), removed: None },
+                        &mut attempts,
+                    )
+                    .await?;
                 }
                 Err(error) => self.consider(error, &mut attempts).await?,
             }
@@ -316,7 +323,7 @@ impl Attempts {
         if self.uncertain {
             Error::OutcomeUnknown { reason: NO_ANSWER }
         } else {
-            Error::NoLeader { waited: self.begun.elapsed() }
+            Error::NoLeader { waited: self.begun.elapsed(), removed: None }
         }
     }
 }

@@ -189,7 +189,10 @@ const UNKNOWN_THERE: &str = "the member that was asked cannot tell";
 
 fn put_error(error: &Error, out: &mut BytesMut) {
     let (which, one, two, text) = match error {
-        Error::NoLeader { waited } => (1, u64::try_from(waited.as_millis()).unwrap_or(u64::MAX), 0, ""),
+        Error::NoLeader { waited, removed } => {
+            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            (1, waited_ms, removed.map_or(0, |at| at.0), "")
+        }
         Error::Busy { bytes_max } => (2, *bytes_max as u64, 0, ""),
         Error::TooLarge { bytes, bytes_max } => (3, *bytes as u64, *bytes_max as u64, ""),
         Error::Refused { reason } => (4, 0, 0, reason.as_str()),
@@ -209,7 +212,7 @@ fn get_error(from: &mut Bytes) -> Result<Error, WireError> {
     let (which, one, two) = (from.try_get_u8()?, from.try_get_u64_le()?, from.try_get_u64_le()?);
     let text = || String::from_utf8_lossy(from).into_owned();
     Ok(match which {
-        1 => Error::NoLeader { waited: Duration::from_millis(one) },
+        1 => Error::NoLeader { waited: Duration::from_millis(one), removed: (two > 0).then_some(Index(two)) },
         2 => Error::Busy { bytes_max: one as usize },
         3 => Error::TooLarge { bytes: one as usize, bytes_max: two as usize },
         4 => Error::Refused { reason: text() },
@@ -235,7 +238,8 @@ mod tests {
             Ok(Reply::Session(index, SessionAnswer::CarriedOut)),
             Ok(Reply::Session(index, SessionAnswer::Closed)),
             Ok(Reply::Query(Bytes::new())),
-            Err(Error::NoLeader { waited: Duration::from_millis(5) }),
+            Err(Error::NoLeader { waited: Duration::from_millis(5), removed: None }),
+            Err(Error::NoLeader { waited: Duration::ZERO, removed: Some(index) }),
             Err(Error::Busy { bytes_max: 6 }),
             Err(Error::TooLarge { bytes: 2, bytes_max: 1 }),
             Err(Error::Refused { reason: text() }),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{NodeId, SessionId, TransportError};
+use crate::{Index, NodeId, SessionId, TransportError};
 
 /// A node did not start. Nothing was written, unless the storage is new.
 #[derive(Debug, Clone, Error)]
@@ -60,11 +60,14 @@ pub enum StartError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No leader could be reached in time. **It did not happen.** The node keeps running; try again.
-    #[error("no leader could be reached within {} ms; it did not happen, try again", waited.as_millis())]
+    /// No leader could be reached in time, or this node was removed from the cluster and has none. **It did not happen.** The
+    /// node keeps running; try again, a removed node's clients elsewhere.
+    #[error("{}; it did not happen, {}", why_no_leader(*waited, *removed), if removed.is_some() { "ask a member" } else { "try again" })]
     NoLeader {
         /// How long the node tried.
         waited: Duration,
+        /// The entry as of which this node knows that it was removed.
+        removed: Option<Index>,
     },
     /// Too much is under way. **It did not happen.** The node keeps running; try again later.
     #[error(
@@ -113,6 +116,13 @@ pub enum Error {
         /// Why it stopped.
         cause: Arc<str>,
     },
+}
+
+fn why_no_leader(waited: Duration, removed: Option<Index>) -> String {
+    match removed {
+        Some(at) => format!("this node was removed from the cluster (as of entry {at})"),
+        None => format!("no leader could be reached within {} ms", waited.as_millis()),
+    }
 }
 
 impl Error {

@@ -88,7 +88,7 @@ fn failed(error: &Error) -> Reply {
     };
     let next = match error {
         Error::OutcomeUnknown { .. } => "; look with ADMIN MEMBERS before asking again",
-        Error::NoLeader { .. } => "; a majority of the voters must run and reach each other",
+        Error::NoLeader { removed: None, .. } => "; a majority of the voters must run and reach each other",
         _ => "",
     };
     Reply::error(format!("{word} {error}{next}"))
@@ -126,6 +126,9 @@ fn status(status: &Status) -> String {
     for peer in status.connections.iter().filter(|peer| peer.reach != Reach::Open) {
         let why = peer.refusal.as_ref().map(|refusal| format!(": {}", refusal.reason)).unwrap_or_default();
         let _ = writeln!(text, "node {} at {} is {}{why}", peer.peer, peer.address, peer.reach);
+    }
+    if let Some(removal) = &status.removed {
+        let _ = writeln!(text, "{removal}");
     }
     for refusal in &status.refused_stores {
         let _ = writeln!(text, "refused: {refusal}");

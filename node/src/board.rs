@@ -131,6 +131,7 @@ pub(crate) fn status_of<E: Engine, P, R>(
         peers,
         connections,
         refused_stores: replica.refused_stores(),
+        removed: replica.removal(),
         notes: replica.notes().to_vec(),
         stopped: stopped.map(Into::into),
     }

@@ -85,6 +85,6 @@ pub use read_level::ReadLevel;
 pub use replica::{
     ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs, Replica, Start,
 };
-pub use status::{Status, StoreRefusal};
+pub use status::{Removal, Status, StoreRefusal};
 pub use survivor::{NewCluster, Survivor};
 pub use system_clock::SystemClock;

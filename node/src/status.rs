@@ -37,10 +37,35 @@ pub struct Status {
     /// Disks that speak for members, and are not those the members are known by: wiped ones, or copies. What they say is
     /// refused. This node's own is among them, if others have told it so: then it takes part in no election.
     pub refused_stores: Vec<StoreRefusal>,
+    /// That this node was removed from the cluster, as far as it can know.
+    pub removed: Option<Removal>,
     /// What an operator should know: repairs at start, peers that were refused. The newest come last; at most 32.
     pub notes: Vec<String>,
     /// Why the node has stopped, if it has.
     pub stopped: Option<Arc<str>>,
+}
+
+/// How a node came to know that it is a member no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Removal {
+    /// The entry that removed it; or, if another told it, the last committed one that the other had come to.
+    pub at: Index,
+    /// Who told it. `None` if its own log did.
+    pub told_by: Option<NodeId>,
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, told_by } = self;
+        match told_by {
+            None => write!(f, "this node was removed from the cluster by entry {at}")?,
+            Some(by) => write!(
+                f,
+                "this node was removed from the cluster: node {by}, which has come to entry {at}, does not know it"
+            )?,
+        }
+        f.write_str("; shut it down, or add it again on a member")
+    }
 }
 
 /// A disk that speaks for a member, and is not the one that the member is known by.

@@ -88,6 +88,7 @@ macro_rules! all_chapters {
                 one_node_grows_to_five_and_back_under_load needs MembershipChange,
                 all_three_nodes_are_replaced_one_by_one_under_load needs MembershipChange,
                 a_removed_node_stops_disturbing needs MembershipChange,
+                a_removed_node_says_so needs MembershipChange,
                 a_wiped_node_is_refused_and_comes_back_as_a_learner,
                 the_leader_itself_is_removed_and_hands_over needs MembershipChange,
                 what_cannot_be_is_refused_and_did_not_happen needs MembershipChange,

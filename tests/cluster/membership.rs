@@ -274,6 +274,38 @@ pub(crate) async fn a_wiped_node_is_refused_and_comes_back_as_a_learner<E: Engin
     assert_eq!(members.node(wiped).status().refused_stores, []);
 }
 
+/// A removed node knows it from its own log; or, if it was away, from the others. So do its clients.
+pub(crate) async fn a_removed_node_says_so<E: Engine>() {
+    let mut members = Members::found::<E>(&[1, 2, 3]);
+    let leader = members.node(1).leader().await.unwrap().0;
+    let (gone, stays) = (members.node(leader % 3 + 1), members.node(leader));
+    let told = async |by_others: bool| {
+        let mut status = gone.watch();
+        let knows = |status: &Status| status.removed.is_some_and(|it| it.told_by.is_some() == by_others);
+        let status = status.wait_for(knows).await.unwrap().clone();
+        assert!(status.notes.iter().any(|note| note.contains("was removed")), "{:?}", status.notes);
+        let refused = gone.propose(number(1)).await.unwrap_err();
+        assert!(matches!(refused, Error::NoLeader { removed: Some(_), .. }), "{refused:?}");
+        assert!(refused.to_string().contains("this node was removed from the cluster"), "{refused}");
+        assert!(matches!(gone.read(|_| ()).await, Err(Error::NoLeader { removed: Some(_), .. })));
+    };
+    stays.remove(gone.id()).await.unwrap();
+    told(false).await;
+    stays.add_learner(gone.id(), "").await.unwrap();
+    stays.promote(gone.id()).await.unwrap();
+    while gone.propose(number(2)).await.is_err() {}
+    gone.watch().wait_for(|status| status.removed.is_none()).await.unwrap();
+    // The second time it hears nothing of it.
+    members.network.isolate(gone.id());
+    stays.remove(gone.id()).await.unwrap();
+    // The leader forgets in time whom it cannot tell.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(gone.status().removed, None, "nobody has told it");
+    members.network.heal();
+    told(true).await;
+    members.stop(leader).await;
+}
+
 pub(crate) async fn without_the_capability_the_request_is_refused<E: Engine>() {
     let members = Members::found::<E>(&[1]);
     let node = members.node(1);

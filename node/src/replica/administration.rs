@@ -168,7 +168,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     fn end_late_errands(&mut self, now: Time) {
-        let waited = self.options.request_deadline;
+        let (waited, removed) = (self.options.request_deadline, self.removal().map(|removal| removal.at));
+        let no_leader = Error::NoLeader { waited, removed };
         let Administration { waiting, led_by, .. } = &mut self.administration;
         let is_cut_off = now >= *led_by;
         let late = |waiting: &Waiting| match waiting.handed {
@@ -184,7 +185,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 false => TIMED_OUT,
             };
             let unknown = Error::OutcomeUnknown { reason };
-            let error = if waiting.handed.is_some() { unknown } else { Error::NoLeader { waited } };
+            let error = if waiting.handed.is_some() { unknown } else { no_leader.clone() };
             self.out.administered.push((waiting.ticket, Err(error)));
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    Engine, Entry, EntryKind, Error, Event, Frame, Generation, Index, LogTime, NodeId, ProposalId, ReadId,
-    Role, SessionOp, SnapshotMark, Time, record,
+    Engine, Entry, EntryKind, Error, Event, Frame, Generation, Index, LogTime, Membership, NodeId,
+    ProposalId, ReadId, Role, SessionOp, SnapshotMark, Time, record,
 };
 
 use super::outputs::{Chunk, ChunkWrite, LoadPurpose};
@@ -197,7 +197,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// Hands committed entries to the state machine, as far as its budgets go: those that are durable here, and others if
     /// it may run ahead.
-    pub(super) fn feed(&mut self) {
+    pub(super) fn feed(&mut self, now: Time) {
         let durable = self.commit.min(self.writes.first_undurable().prev());
         let durable = if mutated("node/applied-before-durable") { self.commit } else { durable };
         self.feeding.durable_upto(durable);
@@ -213,6 +213,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 return self.load_for_applying(durable);
             };
             self.feeding.hand_over(entry.record_len(), durable);
+            if let Some(members) = membership_in(&entry) {
+                self.belonging.learn(now, entry.index, members);
+            }
             let tickets = self.proposals.take(entry.proposal);
             self.out.apply.push(ApplyWork::Entry { entry, tickets });
         }
@@ -315,6 +318,10 @@ fn is_sound(entry: &Entry) -> bool {
         return entry.count == 0 && divergence::decode(entry.body.clone()).is_ok();
     }
     entry.kind.has_commands() && entry.commands().all(|command| command.is_ok_and(sound))
+}
+
+fn membership_in(entry: &Entry) -> Option<Membership> {
+    (entry.kind == EntryKind::Membership).then(|| Membership::decode(&entry.body).ok()).flatten()
 }
 
 fn read_event<M>(id: ReadId, lease: bool) -> Event<'static, M> {

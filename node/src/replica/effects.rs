@@ -58,7 +58,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     fn carry_out(&mut self, now: Time, effects: &mut Effects<E::Message>) {
         self.take_writes(effects);
         if let Some(mark) = effects.restore.take() {
-            self.take_over(mark);
+            self.take_over(now, mark);
         }
         if effects.committed > self.commit {
             self.commit = effects.committed;
@@ -117,7 +117,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     /// A peer's snapshot takes the place of everything up to its index.
-    fn take_over(&mut self, mark: SnapshotMark) {
+    fn take_over(&mut self, now: Time, mark: SnapshotMark) {
+        self.belonging.learn(now, mark.index, mark.membership.clone());
         // What was proposed under its generation or before may be in it, and then is never seen on its own.
         self.proposals.swallow(mark.generation, &mut self.out.failed);
         self.commit = self.commit.max(mark.index);

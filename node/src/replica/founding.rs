@@ -143,6 +143,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Ok(engine) => self.engine = engine,
             Err(error) => return self.stop(error.to_string()),
         }
+        self.belonging.learn(now, Index::ZERO, members.clone());
         self.out.apply.push(ApplyWork::Founded(members));
         let applied: Index = self.feeding.applied();
         self.step(now, Event::Applied(applied));
@@ -162,7 +163,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 }
                 Word::Founding
             }
-            Some(_) => Word::Unknown,
+            Some(_) => Word::Unknown { as_of: Index::ZERO },
             None => {
                 let members = self.engine.membership();
                 if members.members().next().is_none() {
@@ -172,7 +173,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                     Some(known) => Word::KnownBy(known),
                     None if members.is_voter(from) => Word::KnownBy(StoreId::default()),
                     None if members.contains(from) => Word::Awaited,
-                    None => Word::Unknown,
+                    // What removes it may never be committed.
+                    None if self.belonging.knows(from) => Word::KnownBy(StoreId::default()),
+                    None => Word::Unknown { as_of: self.feeding.next().prev() },
                 }
             }
         };
@@ -190,6 +193,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         let Some(founding) = &mut self.founding else {
             return match word {
                 Word::KnownBy(known) if !is_known => self.is_refused(from, known),
+                Word::Unknown { as_of } => self.told_unknown(now, from, as_of),
                 _ => {}
             };
         };
@@ -198,7 +202,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Word::KnownBy(_) if is_known => founding.meets(from, store),
             Word::KnownBy(known) => self.is_refused(from, known),
             Word::Awaited => self.take_part(now, Membership::default()),
-            Word::Unknown => self.is_refused(from, StoreId::default()),
+            Word::Unknown { .. } => self.is_refused(from, StoreId::default()),
         }
     }
 }

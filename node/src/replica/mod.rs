@@ -6,6 +6,7 @@
 
 mod administration;
 mod arrivals;
+mod belonging;
 mod durability;
 mod effects;
 mod feeding;
@@ -36,6 +37,7 @@ pub use recovery::Start;
 
 use self::administration::Administration;
 pub(crate) use self::administration::CHANGE_DEADLINE;
+use self::belonging::Belonging;
 use self::durability::Durability;
 use self::feeding::Feeding;
 use self::founding::Founding;
@@ -77,6 +79,7 @@ pub struct Replica<E: Engine, P, R> {
     administration: Administration,
     roster: Roster,
     stores: Stores,
+    belonging: Belonging,
     /// Until this disk takes part: then the engine is only there to be looked at, and is asked nothing.
     founding: Option<Box<Founding<E::Options>>>,
     forwarded: ForwardedBy,
@@ -201,10 +204,11 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
         if self.founding.is_none() {
             self.give_way(now);
+            self.tend_belonging(now);
             self.propose_queued(now, wall);
             self.begin_reads(now);
             self.retry_transfers(now);
-            self.feed();
+            self.feed(now);
         }
         self.run_errands(now);
         self.proposals.expire(now, &mut self.out.failed);
@@ -240,6 +244,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             .min(self.next_offer())
             .min(self.administration.next_deadline())
             .min(self.roster.next_deadline())
+            .min(self.belonging.next_deadline())
             .min(paused)
     }
 

@@ -251,7 +251,7 @@ impl<P> Proposals<P> {
     }
 
     fn overtaken(&self, waiting: Waiting<P>, failed: &mut Vec<(P, Error)>) {
-        let error = Error::NoLeader { waited: self.deadline };
+        let error = Error::NoLeader { waited: self.deadline, removed: None };
         failed.extend(waiting.tickets.into_iter().map(|ticket| (ticket, error.clone())));
     }
 
@@ -286,7 +286,7 @@ impl<P> Proposals<P> {
         if now < self.next_expiry || mutated("node/requests-never-expire") {
             return;
         }
-        let no_leader = Error::NoLeader { waited: self.deadline };
+        let no_leader = Error::NoLeader { waited: self.deadline, removed: None };
         self.end_unknown(|waiting| waiting.deadline <= now, TIMED_OUT, failed);
         for (_, late) in self.again.take_where(|waiting| waiting.deadline <= now) {
             failed.extend(late.tickets.into_iter().map(|ticket| (ticket, no_leader.clone())));

@@ -214,7 +214,7 @@ impl<R> Reads<R> {
             let late = reads.extract_if(.., |read| read.deadline <= now);
             failed.extend(late.map(|read| {
                 let waited = now.since(read.asked);
-                (read.ticket, Error::NoLeader { waited })
+                (read.ticket, Error::NoLeader { waited, removed: None })
             }));
             next = reads.iter().map(|read| read.deadline).min().map_or(next, |first| next.min(first));
         };
