@@ -186,6 +186,11 @@ mod regressions {
     fn a_received_snapshot_leaves_committed_entries_alone() {
         as_found::<Raft>(105, 5000);
     }
+
+    #[test]
+    fn who_sends_a_snapshot_for_a_leader_and_comes_to_lead_hears_of_its_end() {
+        on_files::<Raft>(&plan(2_000_061, 10_000));
+    }
 }
 
 /// The same for Multi-Paxos.

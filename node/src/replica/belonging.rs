@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use consensus_api::{Engine, Error, Index, Membership, NodeId, Time};
+use consensus_api::{Engine, Error, Index, Membership, NodeId, Outline, SnapshotMark, Time};
 
 use super::Replica;
 use crate::envelope::Envelope;
@@ -34,10 +34,21 @@ pub(super) struct Belonging {
 
 impl Belonging {
     /// A node that begins from this membership. `is_founder` if it was started as a member.
-    pub(super) fn new(me: NodeId, (at, members): (Index, Membership), is_founder: bool) -> Self {
+    fn new(me: NodeId, (at, members): (Index, Membership), is_founder: bool) -> Self {
         let was_member = is_founder || members.contains(me);
         let (removed, ask_at) = (None, None);
         Self { me, members, at, was_member, removed, is_believed: false, ask_at, look_at: Time::MAX }
+    }
+
+    /// As of what the storage holds.
+    pub(super) fn recover(
+        me: NodeId,
+        founders: &Membership,
+        snapshot: Option<&SnapshotMark>,
+        outline: &Outline,
+    ) -> Self {
+        let begins = snapshot.or(outline.snapshot.as_ref()).cloned().unwrap_or_default();
+        Self::new(me, (begins.index, begins.membership), founders.contains(me))
     }
 
     pub(super) const fn next_deadline(&self) -> Time {

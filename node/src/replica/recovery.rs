@@ -69,9 +69,6 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         note_membership(&outline, &founders, &mut notes);
         let (marked, restored) = check_snapshot(identity.node, &outline, snapshot.as_ref())?;
         let engine = E::recover(setup, &outline)?;
-        let begins = snapshot.as_ref().or(outline.snapshot.as_ref()).cloned().unwrap_or_default();
-        let belonging = (begins.index, begins.membership);
-        let belonging = Belonging::new(identity.node, belonging, founders.contains(identity.node));
         let retry_after = options.timing.election_timeout_min;
         let mut replica = Self {
             commit: engine.standing().commit,
@@ -87,7 +84,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             administration: Administration::new(),
             roster: Roster::new(retry_after * 4),
             stores: Stores::default(),
-            belonging,
+            belonging: Belonging::recover(identity.node, &founders, snapshot.as_ref(), &outline),
             founding,
             forwarded: ForwardedBy::new(),
             led: None,

@@ -79,10 +79,11 @@ impl Relays {
 impl<E: Engine, P, R> Replica<E, P, R> {
     /// A peer needs a snapshot: from a follower, if this node leads and that is wished for; else from here.
     pub(super) fn provide_snapshot(&mut self, now: Time, to: NodeId) {
-        if self.relays.asked.contains_key(&to) || self.transfers.is_sending(to) {
+        if self.relays.asked.contains_key(&to) {
             return;
         }
-        match self.deputy(to) {
+        // What this node sends already, if only in the stead of a leader before it, is sent on.
+        match self.deputy(to).filter(|_| !self.transfers.is_sending(to)) {
             Some(by) => {
                 tracing::debug!(
                     node = self.identity.node.0,
@@ -120,7 +121,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// A leader asks this node to send its newest snapshot to another, if it covers the log up to `least`.
     pub(super) fn relay_wanted(&mut self, now: Time, leader: NodeId, to: NodeId, least: Index) {
         let has_it = self.snapshot >= least && self.snapshot > Index::ZERO;
-        if !has_it || to == self.identity.node || !self.engine.membership().contains(to) {
+        // The end of what it sends for itself is told to its own engine, and to nobody else.
+        let is_busy = self.transfers.is_sending_itself(to);
+        if !has_it || is_busy || to == self.identity.node || !self.engine.membership().contains(to) {
             return self.tell_relayed(leader, to, Relayed::Failed);
         }
         self.out.chunk_reads.extend(self.transfers.begin_for(now, to, leader));

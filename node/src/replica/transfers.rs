@@ -58,9 +58,11 @@ impl Transfers {
         Self { retry_after, sending: BTreeMap::new() }
     }
 
-    /// A peer needs a snapshot. The first piece to read, unless a transfer is under way already.
+    /// A peer needs a snapshot. The first piece to read, unless a transfer is under way already: that one is then this node's
+    /// own, in whosever stead it was begun.
     pub(super) fn begin(&mut self, to: NodeId) -> Option<ChunkRead> {
-        if self.sending.contains_key(&to) {
+        if let Some(sending) = self.sending.get_mut(&to) {
+            sending.stead = None;
             return None;
         }
         let (patience, sent_at) = (self.retry_after, Time::ZERO);
@@ -71,8 +73,8 @@ impl Transfers {
         Some(ChunkRead { to, index: None, offset: 0 })
     }
 
-    /// A leader asks for a snapshot to be sent to a peer in its stead. The first piece to read, unless a transfer is under
-    /// way already; that one then is for this leader.
+    /// A leader asks for a snapshot to be sent to a peer in its stead. The first piece to read, unless a transfer in a
+    /// leader's stead is under way already; that one then is for this leader.
     pub(super) fn begin_for(&mut self, now: Time, to: NodeId, leader: NodeId) -> Option<ChunkRead> {
         let first = self.begin(to);
         if let Some(sending) = self.sending.get_mut(&to) {
@@ -88,6 +90,11 @@ impl Transfers {
         let (to, stead) = steads.find(|(_, stead)| stead.tell_at <= now)?;
         stead.tell_at = now + pause;
         Some((stead.leader, to))
+    }
+
+    /// Whether a transfer of this node's own is under way, and not one in a leader's stead.
+    pub(super) fn is_sending_itself(&self, to: NodeId) -> bool {
+        self.sending.get(&to).is_some_and(|sending| sending.stead.is_none())
     }
 
     pub(super) fn is_sending(&self, to: NodeId) -> bool {
@@ -237,6 +244,18 @@ mod tests {
         let now = transfers.next_deadline();
         assert_eq!(transfers.overdue(now).expect("it is overdue").err(), Some(PEER));
         assert!(now < Time::ZERO + RETRY_AFTER * PATIENCE_FACTOR_MAX * ATTEMPTS_MAX);
+    }
+
+    /// Who sent for a leader and comes to lead has an engine of its own that waits for the end.
+    #[test]
+    fn a_transfer_in_a_leaders_stead_becomes_ones_own() {
+        let mut transfers = Transfers::new(RETRY_AFTER);
+        assert!(transfers.begin_for(Time::ZERO, PEER, NodeId(1)).is_some());
+        assert!(!transfers.is_sending_itself(PEER));
+        assert_eq!(transfers.sign_of_life_due(transfers.next_deadline()), Some((NodeId(1), PEER)));
+        assert!(transfers.begin(PEER).is_none(), "it is under way");
+        assert!(transfers.is_sending_itself(PEER));
+        assert_eq!(transfers.end(PEER, None), Some(Ended { leader: None }));
     }
 
     #[test]
