@@ -77,7 +77,8 @@ fn sample<E: Engine>() {
                 crash_every_ms: 1000,
                 ..faults
             }),
-            19 => Some(Faults { disk_wipe_every_ms: 1000, change_every_ms: 0, ..faults }),
+            // An empty disk is soon there, and there is time to add its node again.
+            19 => Some(Faults { disk_wipe_every_ms: 500, change_every_ms: 0, down_max_ms: 200, ..faults }),
             _ => None,
         };
         let report = if seeds % 2 == 0 { in_model::<E>(&plan) } else { on_files::<E>(&plan) };
