@@ -174,7 +174,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                     None if members.is_voter(from) => Word::KnownBy(StoreId::default()),
                     None if members.contains(from) => Word::Awaited,
                     // What removes it may never be committed.
-                    None if self.belonging.knows(from) => Word::KnownBy(StoreId::default()),
+                    None if self.belonging.knows(from) => Word::KnownBy(self.belonging.store(from)),
                     None => Word::Unknown { as_of: self.feeding.next().prev() },
                 }
             }
