@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use consensus_api::{Engine, Error, Index, Membership, NodeId, Outline, SnapshotMark, StoreId, Time};
+use consensus_api::{Engine, Error, Index, Membership, NodeId, Outline, SnapshotMark, Time};
 
 use super::Replica;
 use crate::envelope::Envelope;
@@ -77,11 +77,6 @@ impl Belonging {
 
     pub(super) fn knows(&self, node: NodeId) -> bool {
         self.members.contains(node)
-    }
-
-    /// The disk that a committed member is known by; zero if by none.
-    pub(super) fn store(&self, node: NodeId) -> StoreId {
-        self.members.store(node).unwrap_or_default()
     }
 
     pub(super) fn removal(&self) -> Option<Removal> {

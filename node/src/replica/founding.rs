@@ -173,8 +173,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                     Some(known) => Word::KnownBy(known),
                     None if members.is_voter(from) => Word::KnownBy(StoreId::default()),
                     None if members.contains(from) => Word::Awaited,
-                    // What removes it may never be committed.
-                    None if self.belonging.knows(from) => Word::KnownBy(self.belonging.store(from)),
+                    // What removes it may never be committed; and by which disk it is known is nothing to guess at.
+                    None if self.belonging.knows(from) => return,
                     None => Word::Unknown { as_of: self.feeding.next().prev() },
                 }
             }
