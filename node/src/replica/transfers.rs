@@ -50,6 +50,8 @@ pub(super) struct Ended {
 
 /// After so many pieces in a row without an answer the transfer is given up. The engine may ask for another.
 const ATTEMPTS_MAX: u32 = 10;
+/// After so many a leader is no longer told that its snapshot is under way.
+const UNANSWERED_MAX: u32 = 2;
 /// The wait for an answer doubles with each piece sent again, up to so many times the first one.
 const PATIENCE_FACTOR_MAX: u32 = 16;
 
@@ -83,13 +85,15 @@ impl Transfers {
         first
     }
 
-    /// A leader that is to be told that the snapshot for that peer is under way.
+    /// A leader that is to be told that the snapshot for that peer is under way. One whose peer does not answer is not: it may
+    /// answer the leader.
     pub(super) fn sign_of_life_due(&mut self, now: Time) -> Option<(NodeId, NodeId)> {
         let pause = self.retry_after / 2;
-        let mut steads = self.sending.iter_mut().filter_map(|(to, it)| Some((*to, it.stead.as_mut()?)));
-        let (to, stead) = steads.find(|(_, stead)| stead.tell_at <= now)?;
-        stead.tell_at = now + pause;
-        Some((stead.leader, to))
+        self.sending.iter_mut().find_map(|(to, sending)| {
+            let stead = sending.stead.as_mut().filter(|stead| stead.tell_at <= now)?;
+            stead.tell_at = now + pause;
+            (sending.attempts < UNANSWERED_MAX).then_some((stead.leader, *to))
+        })
     }
 
     /// Whether a transfer of this node's own is under way, and not one in a leader's stead.
