@@ -166,11 +166,21 @@ on_every_engine!(mount);
 mod regressions {
     use quorate::Raft;
 
-    use super::{as_found, on_files, plan};
+    use super::{as_found, in_model, on_files, plan};
 
     #[test]
     fn a_founder_that_was_away_is_not_hindered_by_who_was_added_meanwhile() {
         on_files::<Raft>(&plan(300_139, 10_000));
+    }
+
+    #[test]
+    fn a_removal_that_is_not_committed_lets_no_wiped_disk_take_part() {
+        in_model::<Raft>(&plan(7_000_094, 10_000));
+    }
+
+    #[test]
+    fn a_leader_does_not_wait_for_a_follower_whom_a_peer_refuses() {
+        in_model::<Raft>(&plan(7_000_188, 10_000));
     }
 
     #[test]
