@@ -184,6 +184,11 @@ mod regressions {
     }
 
     #[test]
+    fn who_asks_for_a_change_waits_no_longer_than_was_said() {
+        in_model::<Raft>(&plan(2_154, 10_000));
+    }
+
+    #[test]
     fn a_retried_proposal_does_not_overtake_a_later_one() {
         as_found::<Raft>(2, 5000);
     }

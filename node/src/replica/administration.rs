@@ -53,6 +53,8 @@ struct Waiting {
     /// Until when it may wait for a leader, and until when for its end.
     lead_by: Time,
     end_by: Time,
+    /// No end is waited for beyond this, whatever happens.
+    patience_ends: Time,
 }
 
 impl Administration {
@@ -123,8 +125,16 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         };
         let sequence = self.administration.next_sequence();
         let end_by = now + patience;
-        let repeat_at = Time::MAX;
-        let waiting = Waiting { ticket, errand, handed: None, orphaned: false, repeat_at, lead_by, end_by };
+        let waiting = Waiting {
+            ticket,
+            errand,
+            handed: None,
+            orphaned: false,
+            repeat_at: Time::MAX,
+            lead_by,
+            end_by,
+            patience_ends: end_by,
+        };
         self.administration.waiting.insert(sequence, waiting);
     }
 
@@ -227,8 +237,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             if waiting.handed.is_some_and(|handed| handed < standing.generation)
                 && (is_under_way || !waiting.orphaned)
             {
-                let patience_ends = if waiting.orphaned { Time::MAX } else { waiting.end_by };
-                waiting.end_by = give_up_at.min(patience_ends);
+                waiting.end_by = give_up_at.min(waiting.patience_ends);
                 waiting.orphaned = true;
             }
         }

@@ -26,6 +26,10 @@ impl Outsiders {
     pub(super) fn look<E: Engine>(&mut self, members: &[Member<E>], at: usize) {
         let Some(engine) = members[at].engine().filter(|_| !self.has(&members[at])) else { return };
         let membership = engine.membership();
+        // Whoever is still being introduced, or added again, knows nobody by any disk.
+        if membership.store(members[at].id).is_none() {
+            return;
+        }
         let awaits = |id| membership.contains(id) && membership.store(id).is_none();
         let awaited = members.iter().filter(|member| member.wiped && awaits(member.id));
         self.added.extend(awaited.map(|member| member.id));
