@@ -64,7 +64,7 @@
 //! engine the log belongs to. Its data moves with [`change_engine`].
 //!
 //! * `raft` (default): the Raft engine.
-//! * `multi-paxos`: the Multi-Paxos engine. Fixed members so far.
+//! * `multi-paxos`: the Multi-Paxos engine.
 //! * `paxos`: single-decree Paxos, slot by slot. No leader: every member proposes for itself. Fixed members. And the module
 //!   `registers`: a value per key, write-once or compare-and-set, without any log.
 //! * `tcp` (default): sockets between members.

@@ -72,7 +72,7 @@ pub trait Engine: Clone + Hash + Debug + Send + 'static {
     /// Where this engine stands. Cheap.
     fn standing(&self) -> Standing;
 
-    /// The membership in force.
+    /// The membership in force; while a change is under way, with those who go by it.
     fn membership(&self) -> &Membership;
 
     /// What a leader knows of each other member, appended to `out`. Nothing from a follower.

@@ -3,13 +3,14 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::{NodeId, StoreId, quorum};
+use crate::{Index, NodeId, StoreId, quorum};
 
 /// Who takes part in the cluster. Stands in entries of kind [`EntryKind::Membership`](crate::EntryKind::Membership)
 /// and in snapshots.
 ///
-/// While a change is under way both the old voters and the new ones must agree (joint consensus; Ongaro's thesis,
-/// section 4.3): then [`outgoing`](Self::outgoing) holds the old set.
+/// While a change is under way [`outgoing`](Self::outgoing) holds the old voters. Then both they and the new ones must agree
+/// (joint consensus; Ongaro's thesis, section 4.3); or, where changes take effect at a place in the log
+/// ([`begins_at`](Self::begins_at)), the old ones decide about the entries before it.
 ///
 /// Beside the sets it may hold, for each member, an **address**: opaque here, meaningful to the transport; and the
 /// **store** it made its promises with: a member that shows up with another has forgotten them.
@@ -20,6 +21,8 @@ pub struct Membership {
     learners: Vec<NodeId>,
     /// Of those members of whom anything is known, in ascending order.
     particulars: Vec<Particulars>,
+    /// The first entry that is not the outgoing voters' to decide about, where there is such a place.
+    begins_at: Option<Index>,
 }
 
 /// What is known of one member.
@@ -38,6 +41,8 @@ struct Particulars {
 pub struct MembershipError(&'static str);
 
 const VERSION: u8 = 1;
+/// The version of a byte form that says where in the log the voters begin to decide.
+const VERSION_OF_SUCCESSORS: u8 = 2;
 
 impl Membership {
     /// The most members of one kind. Keeps a damaged count from being believed.
@@ -69,7 +74,7 @@ impl Membership {
         let (voters, outgoing) = (sorted(voters)?, sorted(outgoing)?);
         let mut learners = sorted(learners)?;
         learners.retain(|node| voters.binary_search(node).is_err());
-        Ok(Self { voters, outgoing, learners, particulars: Vec::new() })
+        Ok(Self { voters, outgoing, learners, ..Self::default() })
     }
 
     /// The same, with this address for `node`; an empty one forgets it.
@@ -109,6 +114,37 @@ impl Membership {
             });
         }
         self
+    }
+
+    /// The same, for an engine whose changes take effect at a place in the log: `outgoing` decide about the entries before
+    /// `begins_at`, and these voters about the rest.
+    ///
+    /// # Errors
+    /// [`MembershipError`] beyond [`MEMBERS_MAX`](Self::MEMBERS_MAX).
+    pub fn succeeding(
+        mut self,
+        outgoing: impl IntoIterator<Item = NodeId>,
+        begins_at: Index,
+    ) -> Result<Self, MembershipError> {
+        self.outgoing = sorted(outgoing)?;
+        self.begins_at = Some(begins_at);
+        Ok(self)
+    }
+
+    /// The same once a change is over: without those who went by it.
+    #[must_use]
+    pub fn without_outgoing(mut self) -> Self {
+        self.outgoing.clear();
+        self.begins_at = None;
+        let known = std::mem::take(&mut self.particulars);
+        self.particulars = known.into_iter().filter(|known| self.contains(known.node)).collect();
+        self
+    }
+
+    /// The first entry that these voters decide about, if the outgoing ones decide about those before. `None` if both must
+    /// agree, and where nobody is outgoing.
+    pub const fn begins_at(&self) -> Option<Index> {
+        self.begins_at
     }
 
     fn describe(
@@ -208,12 +244,13 @@ impl Membership {
         (&self.voters, &self.outgoing, &self.learners) == (&other.voters, &other.outgoing, &other.learners)
     }
 
-    /// The byte form, little-endian: a version (`u8`, 1); three times a `u32` count and that many `u64` ids (voters,
-    /// outgoing voters, learners); a `u32` count of described members, for each its `u64` id, its store (`u128`, 0 when
-    /// unknown), the length of its address (`u8`) and the address.
+    /// The byte form, little-endian: a version (`u8`, 1, or 2 with the index below); three times a `u32` count and that
+    /// many `u64` ids (voters, outgoing voters, learners); a `u32` count of described members, for each its `u64` id, its
+    /// store (`u128`, 0 when unknown), the length of its address (`u8`) and the address. In version 2 then the `u64` index of
+    /// the first entry that the outgoing voters do not decide about.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::new();
-        out.put_u8(VERSION);
+        out.put_u8(if self.begins_at.is_some() { VERSION_OF_SUCCESSORS } else { VERSION });
         for set in [&self.voters, &self.outgoing, &self.learners] {
             out.put_u32_le(set.len() as u32);
             for node in set {
@@ -227,6 +264,9 @@ impl Membership {
             out.put_u8(known.address.len() as u8);
             out.put_slice(known.address.as_bytes());
         }
+        if let Some(begins_at) = self.begins_at {
+            out.put_u64_le(begins_at.0);
+        }
         out.freeze()
     }
 
@@ -238,7 +278,8 @@ impl Membership {
     pub fn decode(bytes: &[u8]) -> Result<Self, MembershipError> {
         let mut rest = bytes;
         let from = &mut rest;
-        if from.try_get_u8().map_err(cut)? != VERSION {
+        let version = from.try_get_u8().map_err(cut)?;
+        if version != VERSION && version != VERSION_OF_SUCCESSORS {
             return Err(MembershipError("its version is unknown; use a newer program"));
         }
         let (voters, outgoing, learners) = (decode_set(from)?, decode_set(from)?, decode_set(from)?);
@@ -251,6 +292,9 @@ impl Membership {
             *from = behind;
             let address = str::from_utf8(address).map_err(|_| MembershipError("an address is no text"))?;
             membership = membership.with_address(node, address)?.with_store(node, store)?;
+        }
+        if version == VERSION_OF_SUCCESSORS {
+            membership.begins_at = Some(Index(from.try_get_u64_le().map_err(cut)?));
         }
         if !rest.is_empty() {
             return Err(MembershipError("bytes are left over"));
@@ -296,65 +340,4 @@ fn decode_set(from: &mut &[u8]) -> Result<Vec<NodeId>, MembershipError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ids(ids: &[u64]) -> Vec<NodeId> {
-        ids.iter().copied().map(NodeId).collect()
-    }
-
-    #[test]
-    fn a_joint_membership_needs_both_majorities() {
-        let joint = Membership::new(ids(&[4, 5, 6]), ids(&[1, 2, 3]), []).unwrap();
-        assert!(!joint.quorum_holds(|node| node.0 >= 4));
-        assert!(!joint.quorum_holds(|node| node.0 <= 3));
-        assert!(joint.quorum_holds(|node| [1, 2, 5, 6].contains(&node.0)));
-        let reached = |node: NodeId| node.0 * 10;
-        assert_eq!(joint.quorum_reached(&mut Vec::new(), reached), Some(20));
-    }
-
-    #[test]
-    fn a_learner_counts_in_no_quorum() {
-        let membership = Membership::new(ids(&[1, 2, 3]), [], ids(&[4, 5, 3])).unwrap();
-        assert_eq!(membership.learners(), ids(&[4, 5]));
-        assert!(!membership.quorum_holds(|node| node.0 >= 3));
-        assert!(membership.contains(NodeId(4)) && !membership.is_voter(NodeId(4)));
-    }
-
-    #[test]
-    fn the_byte_form_comes_back_and_damage_is_an_error() {
-        let membership = Membership::new(ids(&[1, 2, 1 << 40]), ids(&[7]), ids(&[9, 7])).unwrap();
-        let membership = membership.with_address(NodeId(9), "host:1").unwrap();
-        let membership = membership.with_store(NodeId(1), StoreId(1 << 100)).unwrap();
-        let bytes = membership.encode();
-        assert_eq!(Membership::decode(&bytes), Ok(membership));
-        for cut in 0..bytes.len() {
-            assert!(Membership::decode(&bytes[..cut]).is_err());
-        }
-        assert!(Membership::decode(&u32::MAX.to_le_bytes()).is_err());
-    }
-
-    #[test]
-    fn what_is_known_of_a_member_is_taken_over_and_forgotten_with_it() {
-        let (one, two, three) = (NodeId(1), NodeId(2), NodeId(3));
-        let old = Membership::of_voters([one, two]).unwrap();
-        let old = old.with_address(one, "a").unwrap().with_store(two, StoreId(7)).unwrap();
-        let new = Membership::of_voters([two, three]).unwrap().with_address(three, "c").unwrap();
-        let new = new.with_particulars_of(&old);
-        assert_eq!(
-            (new.address(one), new.address(three), new.store(two)),
-            (None, Some("c"), Some(StoreId(7)))
-        );
-        let unknown = new.clone().with_store(two, StoreId::default()).unwrap();
-        assert_eq!(unknown.store(two), None);
-        assert!(new.clone().with_address(one, "a").is_err(), "it is no member");
-        assert!(new.with_address(two, &"x".repeat(256)).is_err());
-    }
-
-    #[test]
-    fn one_member_too_many_is_an_error_and_not_a_smaller_cluster() {
-        let most = Membership::MEMBERS_MAX as u64;
-        assert!(Membership::of_voters((1..=most).map(NodeId)).is_ok());
-        assert!(Membership::of_voters((0..=most).map(NodeId)).is_err());
-    }
-}
+mod tests;

@@ -28,7 +28,7 @@ pub async fn change_engine<Old: Engine, New: Engine>(
     let Some(snapshot) = old.snapshots().latest().await? else {
         return Err(refuse(exporter, "it holds no snapshot to take along; run it until it has taken one"));
     };
-    let membership = stay(&snapshot.mark().membership)
+    let membership = stay(snapshot.mark())
         .ok_or_else(|| refuse(exporter, "a change of members is under way; let it end first"))?;
     attach_empty::<New>(&cluster, node, &mut new)?;
     // No leadership of the new engine has been before it.
@@ -66,15 +66,18 @@ pub(crate) fn refuse(node: NodeId, problem: String) -> StartError {
     StartError::Log { node, problem }
 }
 
-/// The same members at the same addresses. Their stores are new.
-fn stay(old: &Membership) -> Option<Membership> {
+/// The same members at the same addresses. Their stores are new. `None` while a change is under way.
+fn stay(mark: &SnapshotMark) -> Option<Membership> {
+    let old = &mark.membership;
+    let is_over = !old.is_joint() || old.begins_at().is_some_and(|first| first <= mark.index.next());
+    let old = old.clone().without_outgoing();
     let none = std::iter::empty;
     let new = Membership::new(old.voters().iter().copied(), none(), old.learners().iter().copied()).ok()?;
     let addressed = old.members().try_fold(new, |new, member| match old.address(member) {
         Some(address) => new.with_address(member, address).ok(),
         None => Some(new),
     });
-    addressed.filter(|_| !old.is_joint())
+    addressed.filter(|_| is_over)
 }
 
 /// A node of a cluster, before its log is open.

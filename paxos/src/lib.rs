@@ -35,6 +35,12 @@
 //! began, and the barrier is chosen. With leases (an option) whoever answers the leader also grants that it promises nobody
 //! else for a while, and the leader answers lease reads at once for as long as a quorum's grants hold.
 //!
+//! *Membership.* A membership is a value like any other, and decides about the slots from a **window** above its own: nobody
+//! proposes further than that above what is chosen, so whoever proposes in a slot knows who decides about it. Newcomers
+//! learn first. A membership is proposed once all below its slot is chosen, so that no other can be undecided beside it; a
+//! leader fills the window with no-ops, asks the new voters for promises where their slots begin, and says that a change is
+//! done once a quorum of them has on disk all that the old ones decided, and that it is chosen.
+//!
 //! *Handing over.* A leader that is asked to takes no more proposals, and asks its successor to begin a ballot at once.
 //!
 //! *Crashes.* A promise and an acceptance leave only once they are durable, and not at all if a higher ballot has been
@@ -88,12 +94,17 @@
 //!   as safe; it costs an attempt in a slot that nobody competes for, but all compete for the first open one anyway.
 //! * A promise says at which ballot a value was accepted, not which value: that is asked for, once, of whoever reported the
 //!   highest ballot. So no message grows, and none with entries has to wait for a disk.
+//! * A membership names the voters before it and the slot from which it decides, so that a snapshot needs no history. The
+//!   window is fixed by the first promise, and a promise is given only to who works with the same (Lamport, Malkhi and Zhou,
+//!   *Reconfiguring a State Machine*, 2009, leave it to be known).
+//! * A membership waits until all below it is chosen; the paper has none wait. Otherwise one that a dead leader left in a
+//!   slot below could yet be chosen, and the later one would name the wrong predecessors.
 //! * A ballot that bears one's own number, and that one does not remember, stops the node: its disk went back in time.
 //!
 //! What an earlier leader left in a slot that no report mentions may still be taken up by a later leader, so Multi-Paxos
 //! never says that a proposal will *not* happen; it says that nobody can tell ([`consensus_api::Effects::give_up`]).
 //!
-//! Changes of membership are refused as unsupported in this version, and [`Paxos`] has no leadership to transfer. What went wrong in other
+//! [`Paxos`] refuses changes of membership as unsupported in this version, and has no leadership to transfer. What went wrong in other
 //! implementations, and what shows that it does not here, is in [`pitfalls`].
 //!
 //! # On networks that carry only some links
@@ -116,13 +127,16 @@
 //! | `single::acceptor`, `proposer`, `learner` | the leaderless log, role by role |
 //! | `single::reads`, `supply`, `snapshot`, `messages`, `timers`, `invariants` | what their names say |
 //! | `register` | registers: state, acceptor and its journal, proposer |
-//! | `multi` | state, dispatch of events |
+//! | `multi`, `multi::arrivals` | state, dispatch of events and messages |
 //! | `multi::start` | start from log and snapshot |
 //! | `multi::election` | timeouts, agreement, ballots |
 //! | `multi::recovery` | phase 1: reports, and what follows from them |
 //! | `multi::proposer`, `peer`, `slots` | phase 2: what to send to whom, what is chosen |
+//! | `multi::proposals` | what clients want, on its way into slots |
 //! | `multi::following` | the acceptor's side |
 //! | `multi::learner`, `supply` | what is chosen, and for whom entries are wanted |
+//! | `multi::configurations`, `change`, `newcomers` | who decides about which slot; how that is changed |
+//! | `multi::watermark` | how far slots are chosen, by what the disk says |
 //! | `multi::transfer` | handing leadership over |
 //! | `multi::reads`, `snapshot`, `options`, `messages`, `timers` | what their names say |
 //! | `multi::invariants` | the laws, as asserts |

@@ -6,11 +6,16 @@ use crate::acceptor::Acceptor;
 use crate::log::Log;
 
 /// The acceptor as its disk remembers it. A sound log begins where it was compacted to, behind a snapshot, and its
-/// promise can be read.
-pub(crate) fn acceptor_of(node: NodeId, outline: &Outline) -> Result<Acceptor, StartError> {
+/// promise can be read; and it works with the window it has always worked with.
+pub(crate) fn acceptor_of(node: NodeId, outline: &Outline, window: u64) -> Result<Acceptor, StartError> {
     let accepted_max = outline.runs().iter().map(|run| run.generation).max().unwrap_or_default();
-    let acceptor = Acceptor::recover(outline.hard_state.as_ref(), accepted_max)
+    let acceptor = Acceptor::recover(outline.hard_state.as_ref(), accepted_max, window)
         .ok_or_else(|| refuse(node, "its promise cannot be read".to_owned()))?;
+    if acceptor.window() != window {
+        let problem =
+            "differs from what this node was given before; it cannot change, so give it the former value";
+        return Err(StartError::Options { field: "window_entries_max", problem });
+    }
     let snapshot = outline.snapshot.as_ref().map_or(Index::ZERO, |mark| mark.index);
     if outline.compacted > snapshot {
         return Err(refuse(node, format!("entries after the snapshot at {snapshot} are compacted")));

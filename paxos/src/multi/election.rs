@@ -1,7 +1,7 @@
 //! Elections: who may ask for promises, and when. A ballot is only begun once a quorum agrees that it would miss no
 //! leader; how new a log is does not matter, for phase 1 brings what the candidate lacks.
 
-use consensus_api::{After, Effects, Generation, Index, NodeId};
+use consensus_api::{After, Effects, Generation, Index, Membership, NodeId, Outcome};
 
 use super::following::Following;
 use super::proposer::Leadership;
@@ -23,7 +23,7 @@ impl MultiPaxos {
         self.timers.draw_election();
         self.forget_who_was_asked();
         // With a disk that hangs no promise could become durable, and no value after it.
-        if !self.membership.is_voter(self.node) || self.is_disk_hung() {
+        if !self.configurations.is_voter(self.node) || self.is_disk_hung() {
             return;
         }
         let Some(ballot) = self.next_ballot() else {
@@ -85,8 +85,11 @@ impl MultiPaxos {
     fn count_agreement(&mut self, effects: &mut Effects<Message>) {
         let State::Asking(asking) = &self.state else { return };
         let agrees = |voter| asking.agreed.contains(&voter);
-        let (quorums, membership) = (self.quorums, &self.membership);
-        if quorums.holds(Phase::One, membership, agrees) && quorums.holds(Phase::Two, membership, agrees) {
+        let both = |membership: &Membership| {
+            self.quorums.holds(Phase::One, membership, agrees)
+                && self.quorums.holds(Phase::Two, membership, agrees)
+        };
+        if self.configurations.in_use().all(both) {
             self.begin_ballot(Generation::ZERO, effects);
         }
     }
@@ -100,14 +103,13 @@ impl MultiPaxos {
         self.timers.draw_election();
         let (now, commit) = (self.timers.now, self.commit);
         let leading =
-            Leadership::new(self.node, (ballot, after), &self.membership, (commit, self.log.last()), now);
+            Leadership::new(self.node, (ballot, after), &self.configurations, (commit, self.log.last()), now);
         self.state = State::Proposing(Box::new(leading));
-        let members: Vec<NodeId> = self.membership.members().collect();
-        for member in members {
+        for member in self.configurations.members() {
             self.supply(member);
         }
         let durable = self.acceptor.unsynced().map_or(After::Now, After::Durable);
-        let body = Body::Prepare { from: commit.next(), after };
+        let body = Body::Prepare { from: commit.next(), after, window: self.window };
         for voter in self.other_voters() {
             effects.send(voter, durable, Message { ballot, body });
         }
@@ -121,8 +123,9 @@ impl MultiPaxos {
     }
 
     fn other_voters(&self) -> Vec<NodeId> {
-        let voters = self.membership.members().filter(|member| self.membership.is_voter(*member));
-        voters.filter(|voter| *voter != self.node).collect()
+        let mut voters = self.configurations.voters();
+        voters.retain(|voter| *voter != self.node);
+        voters
     }
 
     /// A higher ballot than ours has been promised somewhere. To go on one has to begin anew, after a random wait, and
@@ -159,6 +162,9 @@ impl MultiPaxos {
     pub(super) fn stop_proposing(&mut self, effects: &mut Effects<Message>) {
         if let State::Proposing(leading) = &mut self.state {
             leading.reads.refuse_all(effects);
+            if let Some(change) = leading.change.take() {
+                effects.proposals.push((change.proposal, Outcome::Unknown)); // a later leader may end it
+            }
             self.successor = leading.transfer.take().and_then(|transfer| transfer.wish());
             self.timers.draw_election();
         }

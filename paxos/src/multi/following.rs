@@ -112,6 +112,13 @@ impl MultiPaxos {
             self.nack(from, ballot, effects);
             return false;
         }
+        if tidings.window != self.window {
+            effects.fatal = Some(format!(
+                "node {from} leads with a window of {} slots, and this node was given {}; give all members the same",
+                tidings.window, self.window
+            ));
+            return false;
+        }
         if ballot > self.acceptor.promised() && !mutated("paxos/acceptance-promises-nothing") {
             self.promise(ballot, effects);
         }
@@ -168,8 +175,12 @@ impl MultiPaxos {
             }
         }
         if !acknowledged {
-            effects.send(from, After::Now, Message { ballot, body: Body::Heard { commit, round } });
+            effects.send(from, After::Now, Message { ballot, body: self.heard(round) });
         }
+    }
+
+    pub(super) fn heard(&self, round: ReadRound) -> Body {
+        Body::Heard { commit: self.commit, round, remembered: self.watermark.durable() }
     }
 
     fn holds_at(&self, entry: &Entry, ballot: Generation) -> bool {

@@ -1,11 +1,10 @@
 //! The laws of Multi-Paxos as asserts, in three forms: of one state, of one step, of a whole cluster. An engine knows the
 //! ballots in its log, not the values; that equal ballots mean equal values is for whoever holds the disks to check.
 
-use consensus_api::{Index, NodeId, quorum};
+use consensus_api::{Index, quorum};
 
 use super::peer::Peer;
-use super::proposer::{Leadership, Phase as Stage};
-use super::recovery::Recovery;
+use super::proposer::Leadership;
 use super::{MultiPaxos, State};
 use crate::quorum::Phase;
 
@@ -24,23 +23,33 @@ impl Laws {
 /// Panics unless this state on its own is sound.
 pub(super) fn check(paxos: &MultiPaxos) -> u64 {
     let mut laws = Laws::default();
-    let (log, promised) = (&paxos.log, paxos.acceptor.promised());
+    let (log, promised, commit) = (&paxos.log, paxos.acceptor.promised(), paxos.commit);
     laws.hold(log.compacted() <= log.snapshot_index(), "only what a snapshot covers is compacted");
     laws.hold(log.snapshot_index() <= paxos.commit, "only what is chosen is in a snapshot");
     laws.hold(paxos.applied <= paxos.commit, "only what is chosen is applied");
-    laws.hold(paxos.watermark <= paxos.commit, "the watermark speaks of chosen slots");
+    laws.hold(paxos.watermark.written() <= paxos.commit, "the watermark speaks of chosen slots");
+    laws.hold(paxos.watermark.durable() <= paxos.watermark.written(), "what is durable was written");
     laws.hold(paxos.given_up <= promised, "only ballots below a promised one are given up");
     laws.hold(log.is_unbroken(paxos.commit), "the chosen prefix has no holes");
     for run in log.runs() {
         laws.hold(run.generation <= promised, "whatever was accepted was promised");
         laws.hold(run.first <= run.last, "runs are not empty");
     }
-    let voters = paxos.membership.voters().len();
-    let size = |phase| paxos.quorums.size(phase, voters);
-    laws.hold(
-        quorum::intersect(voters, size(Phase::One), size(Phase::Two)),
-        "a quorum of promises and a quorum of acceptances always meet",
-    );
+    for membership in paxos.configurations.in_use().filter(|membership| !membership.voters().is_empty()) {
+        let voters = membership.voters().len();
+        let size = |phase| paxos.quorums.size(phase, voters);
+        laws.hold(
+            quorum::intersect(voters, size(Phase::One), size(Phase::Two)),
+            "a quorum of promises and a quorum of acceptances always meet",
+        );
+    }
+    if let Some(first) = paxos.configurations.takes_effect_at() {
+        laws.hold(first > commit, "who is replaced is forgotten once the first slot is chosen without them");
+        laws.hold(
+            first <= commit.plus(paxos.window),
+            "a membership that is chosen decides within the window above it",
+        );
+    }
     match &paxos.state {
         State::Following(following) => {
             laws.hold(!following.heard || promised.node != paxos.node, "nobody follows themselves");
@@ -58,9 +67,15 @@ fn check_leading(paxos: &MultiPaxos, leading: &Leadership, laws: &mut Laws) {
     let (log, ballot, commit) = (&paxos.log, leading.ballot, paxos.commit);
     laws.hold(ballot.node == paxos.node, "a proposer's ballot bears its own number");
     laws.hold(ballot == paxos.acceptor.promised(), "a proposer obeys its own ballot, and no other");
-    let mut others: Vec<NodeId> = paxos.membership.members().filter(|id| *id != paxos.node).collect();
-    others.sort_unstable();
-    laws.hold(leading.peers.iter().map(|peer| peer.id).eq(others), "a leader sends to every other member");
+    let mut others = paxos.configurations.members();
+    others.retain(|id| *id != paxos.node);
+    let staying = leading.peers.iter().filter(|peer| peer.leaving.is_none());
+    laws.hold(staying.map(|peer| peer.id).eq(others), "a leader sends to every other member");
+    let mine = log.runs().iter().rev().find(|run| run.generation == ballot && run.last > commit);
+    laws.hold(
+        mine.is_none_or(|run| run.last <= commit.plus(paxos.window)),
+        "nobody proposes where it is not known yet who decides",
+    );
     let accepted = |(first, last): (Index, Index)| {
         log.of_ballot(first, ballot).is_some_and(|(from, upto)| from == first && last <= upto)
     };
@@ -77,19 +92,25 @@ fn check_leading(paxos: &MultiPaxos, leading: &Leadership, laws: &mut Laws) {
     for peer in &leading.peers {
         check_peer(paxos, leading, peer, laws);
     }
-    match &leading.stage {
-        Stage::Recovering(recovery) => check_recovery(paxos, leading, recovery, laws),
-        Stage::Serving { barrier } => {
-            laws.hold(*barrier < leading.next, "own proposals lie behind the barrier");
-            laws.hold(leading.next > commit, "a leader that serves has proposed all that is chosen");
-            laws.hold(log.last() < leading.next, "no free slot holds anything of an earlier ballot");
-        }
+    check_recovery(paxos, leading, laws);
+    if let Some(barrier) = leading.barrier() {
+        laws.hold(barrier < leading.next, "own proposals lie behind the barrier");
+        laws.hold(leading.next > commit, "a leader that serves has proposed all that is chosen");
+        laws.hold(log.last() < leading.next, "no free slot holds anything of an earlier ballot");
+        let next = leading.next;
+        let promised = |voter| leading.recovery.has_promised(voter);
+        laws.hold(
+            next > leading.free_upto
+                || next > commit.plus(paxos.window)
+                || paxos.quorums.holds(Phase::One, paxos.configurations.at(next), promised),
+            "a slot is free only by the promises of a quorum of those who decide about it",
+        );
     }
     check_reads(leading, laws);
 }
 
-fn check_recovery(paxos: &MultiPaxos, leading: &Leadership, recovery: &Recovery, laws: &mut Laws) {
-    let mut bytes = 0;
+fn check_recovery(paxos: &MultiPaxos, leading: &Leadership, laws: &mut Laws) {
+    let (recovery, mut bytes) = (&leading.recovery, 0);
     for value in recovery.values() {
         bytes += value.record_len();
         laws.hold(value.generation < leading.ballot, "what was left is of a lower ballot");
@@ -175,7 +196,11 @@ fn check_leading_step(old: &Leadership, new: &Leadership, laws: &mut Laws) {
     laws.hold(old.reads.confirmed <= new.reads.confirmed, "what is confirmed stays confirmed");
     for peer in &old.peers {
         let later = new.peer(peer.id).map(|later| (later.commit, later.round));
-        laws.hold(later >= Some((peer.commit, peer.round)), "what a peer confirmed stays confirmed");
+        laws.hold(later.is_some() || peer.leaving.is_some(), "only who has left is forgotten");
+        laws.hold(
+            later.is_none_or(|later| later >= (peer.commit, peer.round)),
+            "what a peer confirmed stays confirmed",
+        );
     }
 }
 
@@ -185,6 +210,7 @@ pub(super) fn check_cluster(members: &[&MultiPaxos]) -> u64 {
     for (at, one) in members.iter().enumerate() {
         for other in &members[at + 1..] {
             laws.hold(one.node != other.node, "every member has a number of its own");
+            check_configurations(one, other, &mut laws);
         }
         let State::Proposing(leading) = &one.state else { continue };
         for member in members.iter().filter(|member| member.node != one.node) {
@@ -195,6 +221,17 @@ pub(super) fn check_cluster(members: &[&MultiPaxos]) -> u64 {
     laws.0
 }
 
+/// Two members that know equally much agree on who decides about every open slot.
+fn check_configurations(one: &MultiPaxos, other: &MultiPaxos, laws: &mut Laws) {
+    if one.commit != other.commit || one.founders != other.founders {
+        return;
+    }
+    for slot in [one.commit.next(), one.commit.plus(one.window)] {
+        let (these, those) = (one.configurations.at(slot).voters(), other.configurations.at(slot).voters());
+        laws.hold(these == those, "whoever knows what is chosen knows who decides");
+    }
+}
+
 fn check_votes(leading: &Leadership, member: &MultiPaxos, laws: &mut Laws) {
     let Some(peer) = leading.peer(member.node) else { return };
     for (first, last) in peer.acked.ranges() {
@@ -203,7 +240,7 @@ fn check_votes(leading: &Leadership, member: &MultiPaxos, laws: &mut Laws) {
             laws.hold(held, "what was acknowledged is held, at that ballot or a higher one");
         }
     }
-    let counted = matches!(&leading.stage, Stage::Recovering(recovery) if recovery.has_promised(member.node));
+    let counted = leading.recovery.has_promised(member.node);
     laws.hold(
         !counted || member.acceptor.promised() >= leading.ballot,
         "whoever promised a ballot obeys none below it",
@@ -225,8 +262,9 @@ fn check_leader_among(leader: &MultiPaxos, leading: &Leadership, members: &[&Mul
             "a leader that serves has proposed, or learnt, all that is chosen",
         );
     }
-    let complete = leader.membership.members().all(|id| members.iter().any(|member| member.node == id));
     let slot = leader.commit;
+    let membership = leader.configurations.at(slot);
+    let complete = membership.members().all(|id| members.iter().any(|member| member.node == id));
     if complete && leading.barrier().is_some_and(|barrier| slot >= barrier) {
         let holds = |id| {
             let found = members.iter().find(|member| member.node == id);
@@ -234,9 +272,6 @@ fn check_leader_among(leader: &MultiPaxos, leading: &Leadership, members: &[&Mul
                 member.commit >= slot || member.log.ballot_at(slot) == Some(leading.ballot)
             })
         };
-        laws.hold(
-            leader.quorums.holds(Phase::Two, &leader.membership, holds),
-            "a quorum holds what is chosen",
-        );
+        laws.hold(leader.quorums.holds(Phase::Two, membership, holds), "a quorum holds what is chosen");
     }
 }

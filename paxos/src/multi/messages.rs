@@ -27,6 +27,8 @@ pub struct Tidings {
     pub barrier: Index,
     /// The newest read.
     pub round: ReadRound,
+    /// The leader's [window](super::Options::window_entries_max), to which a quorum has agreed by its promises.
+    pub window: u64,
 }
 
 /// The kinds of message.
@@ -53,6 +55,8 @@ pub enum Body {
         /// The ballot whose proposer has handed over to the sender: a lease granted at that ballot is no obstacle.
         /// [`Generation::ZERO`] if nobody has.
         after: Generation,
+        /// The sender's [window](super::Options::window_entries_max). Nobody promises to work with another one.
+        window: u64,
     },
     /// Answers [`Prepare`](Self::Prepare): the ballot is promised, durably, for all slots. Reports a part of what was
     /// accepted: the entries beside it; or, if there are none, that nothing was accepted in a range of slots.
@@ -94,6 +98,8 @@ pub enum Body {
         commit: Index,
         /// As in the message answered.
         round: ReadRound,
+        /// Everything up to here is chosen by what the sender's disk says: it will know so after a crash, too.
+        remembered: Index,
     },
     /// The chosen prefix has grown, and no entries are on their way to say so. Not answered.
     Commit(Tidings),
@@ -176,9 +182,10 @@ impl Body {
             Self::PreElect { commit: index } | Self::Ask { from: index } | Self::Learn { commit: index } => {
                 out.put_u64_le(index.0);
             }
-            Self::Prepare { from, after } => {
+            Self::Prepare { from, after, window } => {
                 out.put_u64_le(from.0);
                 put_generation(out, after);
+                out.put_u64_le(window);
             }
             Self::PreElectAck { agreed, commit, promised } => {
                 out.put_u8(u8::from(agreed));
@@ -197,6 +204,7 @@ impl Body {
                 out.put_u64_le(tidings.commit.0);
                 out.put_u64_le(tidings.barrier.0);
                 out.put_u64_le(tidings.round.0);
+                out.put_u64_le(tidings.window);
             }
             Self::Accepted { first, last, commit, round } => {
                 out.put_u64_le(first.0);
@@ -204,9 +212,10 @@ impl Body {
                 out.put_u64_le(commit.0);
                 out.put_u64_le(round.0);
             }
-            Self::Heard { commit, round } => {
+            Self::Heard { commit, round, remembered } => {
                 out.put_u64_le(commit.0);
                 out.put_u64_le(round.0);
+                out.put_u64_le(remembered.0);
             }
         }
     }
@@ -217,7 +226,9 @@ impl Body {
             PRE_ELECT_ACK => {
                 Self::PreElectAck { agreed: flag(from)?, commit: index(from)?, promised: generation(from)? }
             }
-            PREPARE => Self::Prepare { from: index(from)?, after: generation(from)? },
+            PREPARE => {
+                Self::Prepare { from: index(from)?, after: generation(from)?, window: from.try_get_u64_le()? }
+            }
             PROMISE => Self::Promise {
                 from: index(from)?,
                 upto: index(from)?,
@@ -234,7 +245,7 @@ impl Body {
                 round: round(from)?,
             },
             HEARTBEAT => Self::Heartbeat(tidings(from)?),
-            HEARD => Self::Heard { commit: index(from)?, round: round(from)? },
+            HEARD => Self::Heard { commit: index(from)?, round: round(from)?, remembered: index(from)? },
             COMMIT => Self::Commit(tidings(from)?),
             ASK => Self::Ask { from: index(from)? },
             LEARN => Self::Learn { commit: index(from)? },
@@ -250,7 +261,8 @@ fn put_generation(out: &mut BytesMut, generation: Generation) {
 }
 
 fn tidings(from: &mut Bytes) -> Result<Tidings, MessageError> {
-    Ok(Tidings { commit: index(from)?, barrier: index(from)?, round: round(from)? })
+    let (commit, barrier, round) = (index(from)?, index(from)?, round(from)?);
+    Ok(Tidings { commit, barrier, round, window: from.try_get_u64_le()? })
 }
 
 fn index(from: &mut Bytes) -> Result<Index, MessageError> {

@@ -1,12 +1,17 @@
 //! [`MultiPaxos`]: the engine's state, and how events reach the chapters of the protocol.
 
+mod arrivals;
+mod change;
+mod configurations;
 mod election;
 mod following;
 mod invariants;
 mod learner;
 mod messages;
+mod newcomers;
 mod options;
 mod peer;
+mod proposals;
 mod proposer;
 mod reads;
 mod recovery;
@@ -16,27 +21,30 @@ mod start;
 mod supply;
 mod timers;
 mod transfer;
+mod watermark;
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    After, Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index,
-    Membership, NodeId, Op, Outcome, Outline, PeerProgress, ProposalId, Refusal, Role, Setup, Standing,
-    StartError, Time,
+    Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index, Membership,
+    NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Time,
 };
 
 pub use messages::{Body, Message, ReadRound, Tidings};
 pub use options::Options;
 
+use self::configurations::Configurations;
 use self::election::Asking;
 use self::following::Following;
 use self::learner::Learner;
+use self::newcomers::Patience;
 use self::proposer::Leadership;
 use self::supply::Supply;
 use self::timers::Timers;
 use self::transfer::{Successor, Transfer};
+use self::watermark::Watermark;
 use crate::acceptor::Acceptor;
 use crate::log::Log;
 use crate::quorum::Quorums;
@@ -46,14 +54,15 @@ use crate::quorum::Quorums;
 pub struct MultiPaxos {
     node: NodeId,
     founders: Membership,
-    /// The newest chosen membership.
-    membership: Membership,
+    /// Who decides about which slot.
+    configurations: Configurations,
     quorums: Quorums,
     limits: FlowLimits,
     /// So many slots may be open: proposed, and not chosen.
     window: u64,
     /// How long a lease holds, if there are leases.
     lease: Option<Duration>,
+    patience: Patience,
 
     acceptor: Acceptor,
     log: Log,
@@ -65,8 +74,7 @@ pub struct MultiPaxos {
     round_seen: u64,
     /// The ballot last given up all below.
     given_up: Generation,
-    /// The commit index last written down.
-    watermark: Index,
+    watermark: Watermark,
 
     state: State,
     /// Whom this member, leader before, has asked to succeed it, until someone is heard to lead.
@@ -89,13 +97,10 @@ enum State {
     Proposing(Box<Leadership>),
 }
 
-/// The commit index is written down once it has moved this far, and something else is written anyway.
-const WATERMARK_EVERY: u64 = 64;
-
 impl Engine for MultiPaxos {
     const NAME: EngineName = EngineName("multi-paxos");
     const CAPABILITIES: Capabilities =
-        Capabilities { leader: true, leadership_transfer: true, membership_change: false, holes: true };
+        Capabilities { leader: true, leadership_transfer: true, membership_change: true, holes: true };
     type Message = Message;
     type Options = Options;
 
@@ -110,13 +115,16 @@ impl Engine for MultiPaxos {
             Event::Propose(entry) => self.on_propose(entry, effects),
             Event::Read(id) => self.on_read(id, effects),
             Event::LeaseRead(id) => self.on_lease_read(id, effects),
-            Event::ChangeMembership { proposal, .. } => refuse(proposal, "a change of membership", effects),
+            Event::ChangeMembership { proposal, membership } => {
+                self.on_change_membership(proposal, membership, effects);
+            }
             Event::TransferLeadership { proposal, to } => {
                 self.on_transfer_leadership(proposal, to, effects);
             }
             Event::Durable(seq) => {
                 self.log.made_durable(seq);
                 self.acceptor.made_durable(seq);
+                self.watermark.made_durable(seq);
                 self.on_own_votes_durable(seq);
             }
             Event::Applied(index) => {
@@ -129,12 +137,13 @@ impl Engine for MultiPaxos {
             Event::Connected(peer) => self.on_connected(peer, effects),
             Event::SnapshotTaken { mark, keep_from } => self.on_snapshot_taken(mark, keep_from, effects),
             Event::SnapshotReceived { mark, .. } => self.on_snapshot_received(mark, effects),
-            // Whoever still lacks something asks again; and who founds is known by its disk from the beginning.
-            Event::SnapshotSent { .. } | Event::StoreMet { .. } => {}
+            Event::SnapshotSent { .. } => {} // whoever still lacks something asks again
+            Event::StoreMet { member, store } => self.on_store_met(member, store),
             Event::Tick => self.on_tick(effects),
         }
         self.propose_what_is_left(effects);
         self.advance_chosen(effects);
+        self.drive_change(effects);
         self.drive_transfer(effects);
         self.send_what_is_due(effects);
         self.write_watermark(effects);
@@ -145,7 +154,7 @@ impl Engine for MultiPaxos {
             State::Proposing(leading) => {
                 leading.transfer.as_ref().map_or(Time::MAX, Transfer::deadline).min(leading.heartbeat.0)
             }
-            _ if self.membership.is_voter(self.node) => self.timers.election,
+            _ if self.configurations.is_voter(self.node) => self.timers.election,
             _ => Time::MAX,
         }
     }
@@ -159,12 +168,20 @@ impl Engine for MultiPaxos {
         }
     }
 
+    fn takes_proposals(&self) -> bool {
+        match &self.state {
+            State::Proposing(leading) if leading.barrier().is_some() => self.may_propose(leading),
+            _ => true, // they go to whoever leads
+        }
+    }
+
     fn standing(&self) -> Standing {
         let (role, leader) = match &self.state {
             State::Proposing(leading) if leading.barrier().is_some() => (Role::Leader, Some(self.node)),
             State::Proposing(_) | State::Asking(_) => (Role::Candidate, None),
             State::Following(following) => {
-                let role = if self.membership.is_voter(self.node) { Role::Follower } else { Role::Learner };
+                let votes = self.configurations.is_voter(self.node);
+                let role = if votes { Role::Follower } else { Role::Learner };
                 (role, following.serving().then_some(self.acceptor.promised().node))
             }
         };
@@ -178,12 +195,13 @@ impl Engine for MultiPaxos {
     }
 
     fn membership(&self) -> &Membership {
-        &self.membership
+        self.configurations.in_force()
     }
 
     fn progress(&self, out: &mut Vec<PeerProgress>) {
         if let State::Proposing(leading) = &self.state {
-            out.extend(leading.peers.iter().map(|peer| peer.report(self.commit, self.log.compacted())));
+            let members = leading.peers.iter().filter(|peer| peer.leaving.is_none());
+            out.extend(members.map(|peer| peer.report(self.commit, self.log.compacted())));
         }
     }
 
@@ -215,67 +233,6 @@ impl MultiPaxos {
     /// The highest ballot this member has promised.
     pub fn promised(&self) -> Generation {
         self.acceptor.promised()
-    }
-
-    fn on_message(
-        &mut self,
-        from: NodeId,
-        message: Message,
-        entries: &[Entry],
-        effects: &mut Effects<Message>,
-    ) {
-        // From itself a proposer hears only what it accepted, out of its own log.
-        let own_report = matches!(message.body, Body::Promise { .. });
-        if !self.membership.contains(from) || (from == self.node && !own_report) {
-            return;
-        }
-        let ballot = message.ballot;
-        match message.body {
-            Body::PreElect { commit } => self.on_pre_elect(from, ballot, commit, effects),
-            Body::PreElectAck { agreed, commit, promised } => {
-                self.on_pre_elect_ack(from, ballot, agreed, promised, effects);
-                self.hear_commit(from, commit, effects);
-            }
-            Body::Prepare { from: slot, after } => self.on_prepare(from, ballot, (slot, after), effects),
-            Body::Promise { from: slot, upto, accepted, commit, last } => {
-                let part = recovery::Part { from: slot, upto, accepted, last };
-                self.on_promise(from, ballot, part, commit, entries);
-                self.hear_commit(from, commit, effects);
-            }
-            Body::Nack { promised } => self.on_nack(ballot, promised, effects),
-            Body::Accept(tidings) => {
-                if self.hear_leader(from, ballot, tidings, effects) {
-                    self.on_accept(from, ballot, tidings.round, entries, effects);
-                    self.follow_commit(effects);
-                }
-            }
-            Body::Heartbeat(tidings) => {
-                if self.hear_leader(from, ballot, tidings, effects) {
-                    self.follow_commit(effects);
-                    self.catch_up(effects);
-                    let body = Body::Heard { commit: self.commit, round: tidings.round };
-                    effects.send(from, After::Now, Message { ballot, body });
-                }
-            }
-            Body::Commit(tidings) => {
-                if self.hear_leader(from, ballot, tidings, effects) {
-                    self.follow_commit(effects);
-                }
-            }
-            Body::Accepted { first, last, commit, round } => {
-                self.hear_peer(from, ballot, round, commit);
-                self.on_accepted(from, ballot, first, last);
-                self.hear_commit(from, commit, effects);
-            }
-            Body::Heard { commit, round } => {
-                self.hear_peer(from, ballot, round, commit);
-                self.on_heard(from, ballot);
-                self.hear_commit(from, commit, effects);
-            }
-            Body::TakeOver => self.on_take_over(from, ballot, effects),
-            Body::Ask { from: slot } => self.on_ask(from, slot, effects),
-            Body::Learn { commit } => self.on_learn(from, ballot, commit, entries, effects),
-        }
     }
 
     fn on_tick(&mut self, effects: &mut Effects<Message>) {
@@ -317,9 +274,11 @@ impl MultiPaxos {
                 self.step_down(effects);
             }
         }
-        if self.log.memberships().iter().any(|entry| entry.index > before && entry.index <= index) {
+        let is_new = |entry: &Entry| entry.index > before && entry.index <= index;
+        if self.log.memberships().iter().any(is_new) {
             self.refresh_membership(effects);
         }
+        self.follow_configurations(before);
         self.give_up_earlier(effects);
     }
 
@@ -338,15 +297,6 @@ impl MultiPaxos {
         }
     }
 
-    /// Writes down how far the log is chosen, when something is written anyway. Every slot up to there is written by
-    /// then, and none of them is ever overwritten: so whatever watermark a crash leaves, it is safe to start from.
-    fn write_watermark(&mut self, effects: &mut Effects<Message>) {
-        if self.log.take_wrote() && self.commit.since(self.watermark) >= WATERMARK_EVERY {
-            self.watermark = self.commit;
-            effects.write(Op::Watermark(self.commit));
-        }
-    }
-
     /// Whether this member proposes at this ballot.
     fn leads(&self, ballot: Generation) -> bool {
         matches!(&self.state, State::Proposing(leading) if leading.ballot == ballot)
@@ -354,20 +304,16 @@ impl MultiPaxos {
 
     /// Whether this member is a quorum by itself.
     fn is_alone(&self) -> bool {
-        self.membership.members().eq([self.node])
+        self.configurations.members() == [self.node]
     }
-}
-
-fn refuse(proposal: ProposalId, what: &'static str, effects: &mut Effects<Message>) {
-    effects.proposals.push((proposal, Outcome::Refused(Refusal::Unsupported(what))));
 }
 
 /// A fingerprint of the protocol's state: without times, dice and working space.
 impl Hash for MultiPaxos {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { node, founders, membership, quorums, window, acceptor, log, .. } = self;
-        (node, founders, membership, quorums, window, acceptor, log).hash(state);
+        let Self { node, founders, configurations, quorums, window, acceptor, log, .. } = self;
+        (node, founders, configurations, quorums, window, acceptor, log).hash(state);
         (self.commit, self.applied, &self.learner, self.round_seen).hash(state);
-        (self.given_up, self.watermark, &self.state, self.successor, &self.supplies).hash(state);
+        (self.given_up, &self.watermark, &self.state, self.successor, &self.supplies).hash(state);
     }
 }

@@ -1,6 +1,7 @@
 //! [`Peer`]: what a leader knows of one other member, and what is on its way there.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use consensus_api::mutation::mutated;
 use consensus_api::{FlowLimits, Index, NodeId, PeerProgress, Time};
@@ -30,8 +31,12 @@ pub(super) struct Peer {
     pub(super) commit_told: Index,
     /// The newest read it has confirmed the leadership for.
     pub(super) round: ReadRound,
+    /// Everything up to here is chosen, by what its disk says.
+    pub(super) remembered: Index,
     /// When it was last heard.
     pub(super) contact: Moment,
+    /// It is no member any more: since when, and what it should know to be chosen in order to know that.
+    pub(super) leaving: Option<(Moment, Index)>,
 }
 
 /// A frame on its way.
@@ -56,7 +61,9 @@ impl Peer {
             commit: Index::ZERO,
             commit_told: Index::ZERO,
             round: ReadRound::default(),
+            remembered: Index::ZERO,
             contact: Moment(now),
+            leaving: None,
         }
     }
 
@@ -124,6 +131,11 @@ impl Peer {
         self.frames.clear();
         self.bytes = 0;
         self.stalled = false;
+    }
+
+    /// Whether it was removed, and knows, or had the time to hear of it.
+    pub(super) fn is_gone(&self, now: Time, patience: Duration) -> bool {
+        self.leaving.is_some_and(|(since, news)| self.commit >= news || now.since(since.0) >= patience)
     }
 
     /// Whether it holds all that this ballot has proposed below `next`, and can be reached.

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    After, Effects, Entry, EntryKind, EntryRange, Generation, Index, Membership, NodeId, Outcome, Refusal,
-    Time, WriteSeq,
+    After, Effects, Entry, EntryRange, Generation, Index, Membership, NodeId, ProposalId, Time, WriteSeq,
 };
 
+use super::change::Change;
+use super::configurations::Configurations;
 use super::peer::Peer;
 use super::reads::Reads;
 use super::recovery::Recovery;
@@ -16,7 +17,7 @@ use super::slots::Slots;
 use super::transfer::Transfer;
 use super::{Body, Message, MultiPaxos, ReadRound, State, Tidings};
 use crate::dice::Moment;
-use crate::quorum::Phase as PaxosPhase;
+use crate::quorum::Phase;
 
 /// What a proposer keeps for as long as it holds its ballot.
 #[derive(Clone, Hash, Debug)]
@@ -26,7 +27,12 @@ pub(super) struct Leadership {
     pub(super) peers: Vec<Peer>,
     /// The next slot to propose in. Never one that was not looked at in phase 1.
     pub(super) next: Index,
-    pub(super) stage: Phase,
+    /// What the voters have reported of the open slots.
+    pub(super) recovery: Recovery,
+    /// The no-op in the first slot that nobody had touched, once it is proposed: from then on proposals are taken.
+    barrier: Option<Index>,
+    /// Up to here a quorum of those who decide has reported nothing: these slots are free for new values.
+    pub(super) free_upto: Index,
     /// The slots above the chosen prefix that this member's own disk holds at this ballot.
     pub(super) own: Slots,
     /// Own slots that are being written, oldest first: the own vote counts like any other, once it is durable.
@@ -42,39 +48,32 @@ pub(super) struct Leadership {
     pub(super) transfer: Option<Transfer>,
     /// Someone was asked to succeed, and may do so at any time: there is no lease at this ballot any more.
     pub(super) handed_over: bool,
-}
-
-/// How far a proposer has come.
-#[derive(Clone, Hash, Debug)]
-pub(super) enum Phase {
-    /// It collects promises and takes up what was left.
-    Recovering(Recovery),
-    /// It takes proposals, behind the barrier.
-    Serving {
-        /// The no-op in the first slot that nobody had touched.
-        barrier: Index,
-    },
+    /// The change of membership under way.
+    pub(super) change: Option<Box<Change>>,
+    /// A membership that goes into the next slot, once all below is chosen. Until then nothing else does.
+    pub(super) membership: Option<Box<(ProposalId, Membership)>>,
+    /// Taken, and waiting for a slot. Bounded by what the members may have under way.
+    pub(super) queue: VecDeque<Entry>,
 }
 
 impl Leadership {
     pub(super) fn new(
         node: NodeId,
         (ballot, after): (Generation, Generation),
-        membership: &Membership,
+        configurations: &Configurations,
         (commit, last): (Index, Index),
         now: Time,
     ) -> Self {
-        let others = membership.members().filter(|member| *member != node);
-        let mut peers: Vec<Peer> = others.map(|id| Peer::new(id, commit.next(), now)).collect();
-        peers.sort_unstable_by_key(|peer| peer.id);
-        let voters = membership.members().filter(|member| membership.is_voter(*member));
-        let mut recovery = Recovery::new(voters, last);
+        let others = configurations.members().into_iter().filter(|member| *member != node);
+        let mut recovery = Recovery::new(configurations.voters(), last);
         recovery.ask_myself(node);
         Self {
             ballot,
-            peers,
+            peers: others.map(|id| Peer::new(id, commit.next(), now)).collect(),
             next: commit.next(),
-            stage: Phase::Recovering(recovery),
+            recovery,
+            barrier: None,
+            free_upto: Index::ZERO,
             own: Slots::default(),
             writing: VecDeque::new(),
             reads: Reads::default(),
@@ -83,15 +82,23 @@ impl Leadership {
             after,
             transfer: None,
             handed_over: false,
+            change: None,
+            membership: None,
+            queue: VecDeque::new(),
         }
     }
 
     /// The barrier, once proposals are taken.
     pub(super) const fn barrier(&self) -> Option<Index> {
-        match self.stage {
-            Phase::Serving { barrier } => Some(barrier),
-            Phase::Recovering(_) => None,
-        }
+        self.barrier
+    }
+
+    /// Slots from `slot` up to `upto` are free. The first time, the barrier stands in front of them.
+    pub(super) fn frees(&mut self, slot: Index, upto: Index) -> bool {
+        self.free_upto = upto;
+        let is_first = self.barrier.is_none();
+        self.barrier = self.barrier.or(Some(slot));
+        is_first
     }
 
     pub(super) fn peer(&self, id: NodeId) -> Option<&Peer> {
@@ -114,8 +121,8 @@ impl Leadership {
         self.barrier().is_some() && commit >= self.next
     }
 
-    fn tidings(&self, commit: Index) -> Tidings {
-        Tidings { commit, barrier: self.barrier().unwrap_or_default(), round: self.reads.newest }
+    fn tidings(&self, commit: Index, window: u64) -> Tidings {
+        Tidings { commit, barrier: self.barrier().unwrap_or_default(), round: self.reads.newest, window }
     }
 
     /// Own slots under way to the disk, for the invariants.
@@ -129,25 +136,6 @@ impl MultiPaxos {
         let State::Proposing(leading) = &mut self.state else { return None };
         let at = leading.peers.binary_search_by_key(&id, |peer| peer.id).ok()?;
         Some(&mut leading.peers[at])
-    }
-
-    /// Takes an entry into the next slot.
-    pub(super) fn on_propose(&mut self, entry: Entry, effects: &mut Effects<Message>) {
-        let (proposal, ballot) = (entry.proposal, self.acceptor.promised());
-        // Whoever hands over takes nothing more.
-        let serves = matches!(
-            &self.state,
-            State::Proposing(leading) if leading.barrier().is_some() && leading.transfer.is_none()
-        );
-        let outcome = if !serves {
-            Outcome::Refused(Refusal::NotLeader)
-        } else if entry.kind == EntryKind::Membership {
-            Outcome::Refused(Refusal::Invalid("a membership is changed by asking for the change"))
-        } else {
-            self.propose(entry, effects);
-            Outcome::Accepted(ballot)
-        };
-        effects.proposals.push((proposal, outcome));
     }
 
     /// Proposes a value in the next slot, under this ballot: this member is the first to accept it. Its way to the own
@@ -184,7 +172,7 @@ impl MultiPaxos {
     pub(super) fn has_quorum_at(&self, slot: Index) -> bool {
         let State::Proposing(leading) = &self.state else { return false };
         let accepted = |voter| leading.votes(self.node, voter).is_some_and(|votes| votes.contains(slot));
-        self.quorums.holds(PaxosPhase::Two, &self.membership, accepted)
+        self.quorums.holds(Phase::Two, self.configurations.at(slot), accepted)
     }
 
     /// A value is chosen once a quorum has accepted it, all at this ballot. Slots are chosen in any order, and announced
@@ -192,10 +180,12 @@ impl MultiPaxos {
     pub(super) fn advance_chosen(&mut self, effects: &mut Effects<Message>) {
         loop {
             let (node, commit, quorums) = (self.node, self.commit, self.quorums);
-            let Self { state: State::Proposing(leading), membership, scratch, .. } = self else { return };
+            let Self { state: State::Proposing(leading), configurations, scratch, .. } = self else { return };
             let reach = |voter| leading.votes(node, voter).map_or(0, |votes| votes.reach(commit).0);
-            let chosen = quorums.reached(PaxosPhase::Two, membership, scratch, reach).map(Index);
+            let members = configurations.at(commit.next());
+            let chosen = quorums.reached(Phase::Two, members, scratch, reach).map(Index);
             let Some(chosen) = chosen.filter(|chosen| *chosen > commit) else { break };
+            let chosen = chosen.min(configurations.last_alike(commit.next())); // others decide about the rest
             self.commit_upto(chosen, effects);
         }
         self.answer_reads(effects);
@@ -213,7 +203,7 @@ impl MultiPaxos {
             return; // the ballot may not even be durable here, and must not be heard of
         }
         let Self { state: State::Proposing(leading), log, limits, .. } = self else { return };
-        let tidings = leading.tidings(self.commit);
+        let tidings = leading.tidings(self.commit, self.window);
         let end = self.commit.plus(self.window);
         for peer in &mut leading.peers {
             let at = self.supplies.partition_point(|supply| supply.to < peer.id);
@@ -272,10 +262,11 @@ impl MultiPaxos {
     }
 
     /// A member has answered a heartbeat: what was sent before it is there by now, or lost.
-    pub(super) fn on_heard(&mut self, from: NodeId, ballot: Generation) {
+    pub(super) fn on_heard(&mut self, from: NodeId, ballot: Generation, remembered: Index) {
         if self.leads(ballot)
             && let Some(peer) = self.peer_mut(from)
         {
+            peer.remembered = peer.remembered.max(remembered);
             peer.heard();
         }
     }
@@ -290,7 +281,7 @@ impl MultiPaxos {
     pub(super) fn on_connected(&mut self, id: NodeId, effects: &mut Effects<Message>) {
         let State::Proposing(leading) = &self.state else { return };
         if self.has_promises() && leading.peer(id).is_some() {
-            let body = Body::Heartbeat(leading.tidings(self.commit));
+            let body = Body::Heartbeat(leading.tidings(self.commit, self.window));
             effects.send(id, After::Now, Message { ballot: leading.ballot, body });
         }
     }
@@ -303,13 +294,15 @@ impl MultiPaxos {
             return;
         }
         let next = self.timers.now + self.timers.timing.heartbeat;
+        let is_changing = self.configurations.takes_effect_at().is_some();
         if let State::Proposing(leading) = &mut self.state {
             leading.heartbeat = Moment(next);
             leading.transfer.iter_mut().for_each(Transfer::ask_again);
             leading.peers.iter_mut().for_each(Peer::expect_answer);
-            if let Phase::Recovering(recovery) = &mut leading.stage {
-                recovery.ask_again();
-            }
+            leading.recovery.ask_again();
+            let (now, patience) = (self.timers.now, self.timers.timing.election_timeout_max);
+            // Who goes by a change hears of its end, too.
+            leading.peers.retain(|peer| is_changing || !peer.is_gone(now, patience));
         }
         self.catch_up(effects);
         self.send_heartbeats(effects);
@@ -330,13 +323,9 @@ impl MultiPaxos {
     /// Whether a quorum has promised: before, there is nothing to announce.
     fn has_promises(&self) -> bool {
         let State::Proposing(leading) = &self.state else { return false };
-        match &leading.stage {
-            Phase::Serving { .. } => true,
-            Phase::Recovering(recovery) => {
-                let promised = |voter| recovery.has_promised(voter);
-                self.quorums.holds(PaxosPhase::One, &self.membership, promised)
-            }
-        }
+        let promised = |voter| leading.recovery.has_promised(voter);
+        let members = self.configurations.at(self.commit.next());
+        leading.barrier().is_some() || self.quorums.holds(Phase::One, members, promised)
     }
 
     fn send_heartbeats(&mut self, effects: &mut Effects<Message>) {
@@ -349,7 +338,7 @@ impl MultiPaxos {
             leading.reads.begin_round(now, lease);
         }
         leading.reads.asked = leading.reads.newest;
-        let tidings = leading.tidings(self.commit);
+        let tidings = leading.tidings(self.commit, self.window);
         let message = Message { ballot: leading.ballot, body: Body::Heartbeat(tidings) };
         for peer in &mut leading.peers {
             peer.commit_told = tidings.commit;
@@ -364,7 +353,8 @@ impl MultiPaxos {
             let contact = leading.peer(member).map(|peer| peer.contact.0);
             member == self.node || contact.is_some_and(|contact| !self.timers.is_long_ago(contact))
         };
-        self.quorums.holds(PaxosPhase::Two, &self.membership, is_near)
-            && (leading.barrier().is_some() || self.quorums.holds(PaxosPhase::One, &self.membership, is_near))
+        let near = |phase| move |membership: &Membership| self.quorums.holds(phase, membership, is_near);
+        self.configurations.in_use().all(near(Phase::Two))
+            && (leading.barrier().is_some() || self.configurations.in_use().all(near(Phase::One)))
     }
 }

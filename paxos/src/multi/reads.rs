@@ -69,6 +69,14 @@ impl Reads {
         unconfirmed && self.confirmed >= self.asked
     }
 
+    /// Others decide from now on, and the answers of those who did prove nothing about them: the reads begin anew.
+    pub(super) fn begin_anew(&mut self, commit: Index) {
+        for read in &mut self.waiting {
+            self.newest.0 += 1;
+            (read.round, read.index) = (self.newest, read.index.max(commit));
+        }
+    }
+
     pub(super) fn refuse_all(&mut self, effects: &mut Effects<Message>) {
         effects.reads.extend(self.waiting.drain(..).map(|read| (read.id, Err(Refusal::NotLeader))));
     }
@@ -107,10 +115,11 @@ impl MultiPaxos {
     /// succeed it there is none at this ballot: the request may arrive at any time.
     fn has_lease(&mut self) -> bool {
         let (node, commit, quorums, now) = (self.node, self.commit, self.quorums, self.timers.now);
-        let Self { state: State::Proposing(leading), membership, scratch, lease: Some(lease), .. } = self
+        let Self { state: State::Proposing(leading), configurations, scratch, lease: Some(lease), .. } = self
         else {
             return false;
         };
+        let members = configurations.at(commit.next());
         let stands = leading.barrier().is_some_and(|barrier| barrier <= commit);
         if !stands || leading.handed_over && !mutated("paxos/lease-after-handing-over") {
             return false;
@@ -120,7 +129,7 @@ impl MultiPaxos {
             let echoed = leading.peer(member).map_or(0, |peer| peer.round.0);
             if member == node { newest } else { echoed }
         };
-        let confirmed = quorums.reached(Phase::Two, membership, scratch, round_of).unwrap_or_default();
+        let confirmed = quorums.reached(Phase::Two, members, scratch, round_of).unwrap_or_default();
         leading.reads.began(ReadRound(confirmed)).is_some_and(|began| now.since(began) < *lease)
     }
 
@@ -149,16 +158,17 @@ impl MultiPaxos {
     /// Answers the reads for which a quorum has confirmed the leadership.
     pub(super) fn answer_reads(&mut self, effects: &mut Effects<Message>) {
         let (node, commit, quorums) = (self.node, self.commit, self.quorums);
-        let Self { state: State::Proposing(leading), membership, scratch, .. } = self else { return };
+        let Self { state: State::Proposing(leading), configurations, scratch, .. } = self else { return };
         if leading.reads.waiting.is_empty() {
             return;
         }
+        let members = configurations.at(commit.next());
         let newest = leading.reads.newest.0;
         let round_of = |member| {
             let echoed = leading.peer(member).map_or(0, |peer| peer.round.0);
             if member == node { newest } else { echoed }
         };
-        let confirmed = quorums.reached(Phase::Two, membership, scratch, round_of).unwrap_or_default();
+        let confirmed = quorums.reached(Phase::Two, members, scratch, round_of).unwrap_or_default();
         let reads = &mut leading.reads;
         let confirmed = if mutated("paxos/read-without-a-quorum") { newest } else { confirmed };
         reads.confirmed = reads.confirmed.max(ReadRound(confirmed));

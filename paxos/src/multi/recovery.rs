@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use consensus_api::mutation::mutated;
 use consensus_api::{After, Effects, Entry, Generation, Index, NodeId};
 
-use super::proposer::Phase as Stage;
 use super::{Body, Message, MultiPaxos, State};
 use crate::log::is_well_formed;
 use crate::quorum::Phase;
@@ -52,10 +51,9 @@ pub(super) struct Part {
 
 impl Recovery {
     /// Nobody has promised yet; this member itself has accepted something up to `last`.
-    pub(super) fn new(voters: impl Iterator<Item = NodeId>, last: Index) -> Self {
+    pub(super) fn new(voters: Vec<NodeId>, last: Index) -> Self {
         let report = |voter| Report { voter, covered: None, asked: true };
-        let mut reports: Vec<Report> = voters.map(report).collect();
-        reports.sort_unstable_by_key(|report| report.voter);
+        let reports = voters.into_iter().map(report).collect();
         Self { reports, values: BTreeMap::new(), bytes: 0, chosen: Index::ZERO, last }
     }
 
@@ -74,6 +72,16 @@ impl Recovery {
 
     fn covered(&self, voter: NodeId) -> u64 {
         self.report(voter).and_then(|report| report.covered).map_or(0, |covered| covered.0)
+    }
+
+    /// Others vote from now on: they are asked, too, and those who vote no longer are not.
+    pub(super) fn ask_these(&mut self, voters: &[NodeId]) {
+        self.reports.retain(|report| voters.contains(&report.voter));
+        for voter in voters {
+            if let Err(at) = self.reports.binary_search_by_key(voter, |report| report.voter) {
+                self.reports.insert(at, Report { voter: *voter, covered: None, asked: false });
+            }
+        }
     }
 
     /// The first questions are on their way to all others; the own report waits for the own promise.
@@ -139,8 +147,8 @@ impl MultiPaxos {
         self.contact(from);
         let known = self.commit.max(commit); // what is chosen need not be reported
         let State::Proposing(leading) = &mut self.state else { return };
-        let next = leading.next;
-        let Stage::Recovering(recovery) = &mut leading.stage else { return };
+        let (next, recovery) = (leading.next, &mut leading.recovery);
+        let known = known.max(next.prev()); // nor what this ballot has proposed in
         let sound = is_well_formed(entries)
             && entries.iter().all(|entry| entry.generation == part.accepted && entry.generation <= ballot)
             && entries.first().is_none_or(|first| first.index == part.from);
@@ -162,17 +170,21 @@ impl MultiPaxos {
     /// Asks for what is missing of the reports, within the window, and within a budget of bytes: save for what holds up
     /// the very next slot.
     pub(super) fn pull_reports(&mut self, effects: &mut Effects<Message>) {
+        let (commit, window) = (self.commit, self.window);
         let Self { state: State::Proposing(leading), acceptor, .. } = self else { return };
         let (ballot, after, next) = (leading.ballot, leading.after, leading.next);
-        let Stage::Recovering(recovery) = &mut leading.stage else { return };
+        if next <= leading.free_upto {
+            return; // nothing is to be taken up
+        }
+        let recovery = &mut leading.recovery;
         if acceptor.unsynced().is_some() {
             return; // the first questions wait for the own promise
         }
         let is_full = recovery.bytes >= self.limits.inflight_bytes_max;
-        let end = self.commit.plus(self.window);
+        let end = commit.plus(window);
         let mut own = None;
         for report in &mut recovery.reports {
-            let from = report.covered.map_or(self.commit, |covered| covered.max(self.commit)).next();
+            let from = report.covered.unwrap_or_default().max(commit).max(next.prev()).next();
             let wanted = report
                 .covered
                 .is_none_or(|covered| covered < Index(u64::MAX) && from <= end && (!is_full || from <= next));
@@ -186,7 +198,7 @@ impl MultiPaxos {
                 effects.send(
                     report.voter,
                     After::Now,
-                    Message { ballot, body: Body::Prepare { from, after } },
+                    Message { ballot, body: Body::Prepare { from, after, window } },
                 );
             }
         }
@@ -212,19 +224,30 @@ impl MultiPaxos {
     /// 2. Of the values reported for a slot, the one of the highest ballot is proposed.
     /// 3. A slot below the highest one reported, for which a quorum reports nothing, gets a no-op.
     /// 4. The first slot above all of these gets the barrier, also a no-op; behind it this leader's own proposals begin.
+    ///
+    /// Slots that other voters decide about are looked at anew, by their reports. And while a change of voters waits to take
+    /// effect, no-ops fill the slots up to the first that the new ones decide about.
     pub(super) fn propose_what_is_left(&mut self, effects: &mut Effects<Message>) {
         loop {
-            let (commit, window, quorums) = (self.commit, self.window, self.quorums);
-            let Self { state: State::Proposing(leading), membership, scratch, .. } = self else { return };
-            let Stage::Recovering(recovery) = &mut leading.stage else { return };
-            let slot = leading.next.max(commit.next()).max(recovery.chosen.next());
+            let (commit, quorums) = (self.commit, self.quorums);
+            let State::Proposing(leading) = &mut self.state else { return };
+            let slot = leading.next.max(commit.next()).max(leading.recovery.chosen.next());
             leading.next = slot;
-            let covered =
-                quorums.reached(Phase::One, membership, scratch, |voter| recovery.covered(voter)).map(Index);
-            let Some(covered) = covered.filter(|covered| *covered >= slot) else { return };
-            if slot.since(commit) > window {
+            if !self.is_in_window(slot) {
                 return;
             }
+            let Self { state: State::Proposing(leading), configurations, scratch, .. } = self else { return };
+            let recovery = &mut leading.recovery;
+            if slot <= leading.free_upto {
+                if configurations.takes_effect_at().is_none_or(|first| first < slot) {
+                    return self.propose_queued(effects);
+                }
+                self.propose(Entry::noop(Generation::ZERO, slot), effects);
+                continue;
+            }
+            let reported = |voter| recovery.covered(voter);
+            let covered = quorums.reached(Phase::One, configurations.at(slot), scratch, reported).map(Index);
+            let Some(covered) = covered.filter(|covered| *covered >= slot) else { return };
             let left = recovery.take(slot).filter(|_| !mutated("paxos/nothing-adopted"));
             let entry = match left {
                 Some(entry) => entry,
@@ -234,10 +257,10 @@ impl MultiPaxos {
                 }
                 None if slot <= recovery.last => Entry::noop(Generation::ZERO, slot),
                 None if covered < Index(u64::MAX) => return,
-                None => {
-                    leading.stage = Stage::Serving { barrier: slot };
+                None if leading.frees(slot, configurations.last_alike(slot)) => {
                     Entry::noop(Generation::ZERO, slot)
                 }
+                None => continue,
             };
             self.propose(entry, effects);
             self.end_succession(effects);

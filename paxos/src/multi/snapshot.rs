@@ -15,7 +15,9 @@ impl MultiPaxos {
         assert!(mark.index <= self.commit, "only what is applied is in a snapshot");
         if mark.index > self.log.snapshot_index() {
             let upto = keep_from.prev().min(mark.index);
+            let index = mark.index;
             self.log.compact(self.timers.now, mark, upto, effects);
+            self.watermark.write(effects.newest_write(), index);
         }
     }
 
@@ -28,6 +30,7 @@ impl MultiPaxos {
         let index = mark.index;
         self.log.compact(self.timers.now, mark.clone(), index, effects);
         effects.restore = Some(mark);
+        self.watermark.write(effects.newest_write(), index);
         self.commit_upto(index, effects);
         self.refresh_membership(effects);
         self.follow_commit(effects);

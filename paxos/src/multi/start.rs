@@ -1,11 +1,14 @@
 //! How an engine comes to be from what its storage holds.
 
 use consensus_api::mutation::mutated;
-use consensus_api::{Effects, Generation, Outline, Setup, StartError};
+use consensus_api::{Effects, Generation, Index, Membership, Outline, Setup, StartError};
 
+use super::configurations::Configurations;
 use super::following::Following;
 use super::learner::Learner;
+use super::newcomers::Patience;
 use super::timers::Timers;
+use super::watermark::Watermark;
 use super::{Message, MultiPaxos, Options, State};
 use crate::log::Log;
 use crate::quorum::Quorums;
@@ -21,26 +24,30 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiP
     check_flow(flow)?;
     options.check()?;
     let quorums = Quorums { phase_1: options.phase_1_quorum, phase_2: options.phase_2_quorum };
-    let acceptor = acceptor_of(node, outline)?;
+    let acceptor = acceptor_of(node, outline, options.window_entries_max)?;
     let log = Log::recover(outline.clone());
     let commit = chosen_in(outline);
-    let membership = in_force(&log, commit, &founders).map_err(|problem| refuse(node, problem))?;
-    quorums.check(&membership)?;
+    let configurations =
+        configurations_of(&log, commit, &founders).map_err(|problem| refuse(node, problem))?;
+    for membership in configurations.in_use().filter(|membership| !membership.voters().is_empty()) {
+        quorums.check(membership)?; // one that waits to be added knows of no voters
+    }
     let promised = acceptor.promised();
     let mut engine = MultiPaxos {
         node,
-        membership,
+        configurations,
         quorums,
         limits: flow,
         window: options.window_entries_max,
         lease: options.lease(timing.election_timeout_min),
+        patience: Patience(options.catch_up_timeout),
         acceptor,
         commit,
         applied: log.snapshot_index(),
         learner: Learner::default(),
         round_seen: promised.round,
         given_up: Generation::ZERO,
-        watermark: outline.watermark.min(commit),
+        watermark: Watermark::new(commit),
         state: State::Following(Following::default()),
         successor: None,
         supplies: Vec::new(),
@@ -58,22 +65,23 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiP
     Ok(engine)
 }
 
+fn configurations_of(log: &Log, commit: Index, founders: &Membership) -> Result<Configurations, String> {
+    let chosen = in_force(log, commit, founders)?;
+    Configurations::new(chosen, commit).map_err(|error| error.to_string())
+}
+
 impl MultiPaxos {
-    /// Brings the membership in force up to date after a membership was chosen, or came with a snapshot.
+    /// Takes note of who takes part, after a membership was chosen, or came with a snapshot.
     pub(super) fn refresh_membership(&mut self, effects: &mut Effects<Message>) {
-        let found = in_force(&self.log, self.commit, &self.founders);
-        let sound = found.and_then(|membership| {
-            self.quorums.check(&membership).map_err(|error| error.to_string())?;
-            Ok(membership)
+        let found = configurations_of(&self.log, self.commit, &self.founders);
+        let sound = found.and_then(|configurations| {
+            self.quorums.check(configurations.newest()).map_err(|error| error.to_string())?;
+            Ok(configurations)
         });
         match sound {
-            Ok(membership) if membership != self.membership => {
-                // Peers, tallies and acknowledgements are those of the old members.
-                self.step_down(effects);
-                self.membership = membership;
-            }
-            Ok(_) => {}
+            Ok(configurations) => self.configurations = configurations,
             Err(problem) => effects.fatal = Some(problem),
         }
+        self.refresh_peers();
     }
 }

@@ -33,6 +33,7 @@ pub(super) struct Successor {
 
 const UNDER_WAY: &str = "leadership is being handed over already; ask again in a moment";
 const RECOVERING: &str = "this member has just come to lead; ask again in a moment";
+const CHANGING: &str = "a change of membership is under way; ask again when it is done";
 const NO_VOTER: &str = "only a voter can lead, and that node is none";
 const NO_HEIR: &str = "no other voter was heard lately that could lead; ask again in a moment";
 const NOT_TAKEN: &str = "the successor did not take over in time, and this node leads on; ask again";
@@ -84,9 +85,12 @@ impl MultiPaxos {
         if leading.transfer.is_some() {
             return Err(Refusal::Invalid(UNDER_WAY));
         }
+        if leading.change.is_some() || self.is_change_open() {
+            return Err(Refusal::Invalid(CHANGING));
+        }
         match to {
             None => self.heir().ok_or(Refusal::Invalid(NO_HEIR)),
-            Some(heir) if self.membership.is_voter(heir) => Ok(heir),
+            Some(heir) if self.configurations.newest().is_voter(heir) => Ok(heir),
             Some(_) => Err(Refusal::Invalid(NO_VOTER)),
         }
     }
@@ -95,7 +99,7 @@ impl MultiPaxos {
     fn heir(&self) -> Option<NodeId> {
         let State::Proposing(leading) = &self.state else { return None };
         let near = leading.peers.iter().filter(|peer| !self.timers.is_long_ago(peer.contact.0));
-        let voters = near.filter(|peer| self.membership.is_voter(peer.id));
+        let voters = near.filter(|peer| self.configurations.newest().is_voter(peer.id));
         voters.max_by_key(|peer| (peer.matched(self.commit), u64::MAX - peer.id.0)).map(|peer| peer.id)
     }
 
@@ -112,13 +116,13 @@ impl MultiPaxos {
         let State::Proposing(leading) = &mut self.state else { return };
         let Some(transfer) = &mut leading.transfer else { return };
         let to = transfer.to;
-        if !self.membership.is_voter(to) {
+        if !self.configurations.newest().is_voter(to) {
             return self.end_transfer(LOST_VOTE, effects);
         }
         if self.timers.now >= transfer.deadline.0 {
             return self.end_transfer(NOT_TAKEN, effects);
         }
-        if transfer.asked {
+        if transfer.asked || !leading.queue.is_empty() {
             return;
         }
         let at = leading.peers.binary_search_by_key(&to, |peer| peer.id);
@@ -135,6 +139,21 @@ impl MultiPaxos {
         if let Some(Successor { proposal, .. }) = wish {
             effects.proposals.push((proposal, Outcome::Refused(Refusal::Invalid(reason))));
         }
+        if !self.configurations.is_voter(self.node) {
+            self.step_down(effects);
+        }
+    }
+
+    /// This leader has no vote any more, and the change is done: it sees to it that another leads, and then no longer does.
+    pub(super) fn retire(&mut self, effects: &mut Effects<Message>) {
+        let State::Proposing(leading) = &self.state else { return };
+        if leading.transfer.is_some() {
+            return;
+        }
+        match self.heir() {
+            Some(heir) => self.begin_transfer(heir, None),
+            None => self.step_down(effects),
+        }
     }
 
     /// The leader hands over to this member. Only the one it obeys can: a request that comes late, of a ballot that has
@@ -142,7 +161,7 @@ impl MultiPaxos {
     pub(super) fn on_take_over(&mut self, from: NodeId, ballot: Generation, effects: &mut Effects<Message>) {
         let obeys = matches!(&self.state, State::Following(following) if following.heard);
         let is_theirs = ballot.node == from && ballot == self.acceptor.promised();
-        if obeys && is_theirs && self.membership.is_voter(self.node) && !self.is_disk_hung() {
+        if obeys && is_theirs && self.configurations.is_voter(self.node) && !self.is_disk_hung() {
             self.begin_ballot(ballot, effects);
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<Paxos,
     timing.check()?;
     check_flow(flow)?;
     let quorums = Quorums { phase_1: options.phase_1_quorum, phase_2: options.phase_2_quorum };
-    let acceptor = acceptor_of(node, outline)?;
+    let acceptor = acceptor_of(node, outline, 0)?;
     let log = Log::recover(outline.clone());
     let commit = chosen_in(outline);
     let membership = in_force(&log, commit, &founders).map_err(|problem| refuse(node, problem))?;

@@ -54,6 +54,8 @@ pub(crate) struct Cluster<E: Engine> {
     pub(crate) seed: u64,
     /// Members that read entries from disk before they send them.
     pub(crate) slow_readers: BTreeSet<u64>,
+    /// Nodes that founded nothing, and wait to be added.
+    pub(crate) joining: BTreeSet<u64>,
     /// Members whose disk hangs.
     pub(crate) hung: BTreeSet<u64>,
     /// What was ever known to be chosen, anywhere.
@@ -91,6 +93,7 @@ impl<E: Engine> Cluster<E> {
             options,
             seed,
             slow_readers: BTreeSet::new(),
+            joining: BTreeSet::new(),
             hung: BTreeSet::new(),
             chosen: BTreeMap::new(),
             proposed: BTreeMap::new(),
@@ -126,6 +129,12 @@ impl<E: Engine> Cluster<E> {
         self.restart(id);
     }
 
+    /// Starts a node that waits to be added.
+    pub(crate) fn join(&mut self, id: u64) {
+        self.joining.insert(id);
+        self.add(id, Image::default());
+    }
+
     pub(crate) fn crash(&mut self, id: u64) {
         let member = self.member_mut(id);
         member.engine = None;
@@ -137,7 +146,9 @@ impl<E: Engine> Cluster<E> {
 
     pub(crate) fn restart(&mut self, id: u64) {
         self.crash(id);
-        let (founders, limits, seed) = (self.founders.clone(), self.limits, self.seed);
+        let joins = self.joining.contains(&id);
+        let founders = if joins { Membership::default() } else { self.founders.clone() };
+        let (limits, seed) = (self.limits, self.seed);
         let options = self.options.clone();
         let member = self.member_mut(id);
         member.lives += 1;
@@ -482,6 +493,13 @@ impl<E: Engine> Cluster<E> {
         proposal
     }
 
+    /// Asks a member for another membership, as an operator would.
+    pub(crate) fn change(&mut self, id: u64, membership: Membership) -> ProposalId {
+        let proposal = self.entry(id).proposal;
+        self.step(id, Event::ChangeMembership { proposal, membership });
+        proposal
+    }
+
     /// What a member has said of a request, in order.
     pub(crate) fn outcomes(&self, id: u64, proposal: ProposalId) -> Vec<Outcome> {
         let said = self.member(id).proposals.iter().filter(|(of, _)| *of == proposal);
@@ -496,9 +514,14 @@ impl<E: Engine> Cluster<E> {
 
     /// A snapshot of everything applied, keeping `kept` entries behind it.
     pub(crate) fn snapshot(&mut self, id: u64, kept: u64) {
-        let (engine, applied) = (self.engine(id), self.member(id).applied);
-        let generation = self.member(id).disk.view().outline.generation_at(applied).unwrap_or_default();
-        let mark = SnapshotMark { index: applied, generation, membership: engine.membership().clone() };
+        let (view, applied) = (self.member(id).disk.view(), self.member(id).applied);
+        let generation = view.outline.generation_at(applied).unwrap_or_default();
+        let mut below = view.entries.range(..=applied).rev().map(|(_, entry)| entry);
+        let newest = below.find(|entry| entry.kind == EntryKind::Membership);
+        let known = view.outline.snapshot.as_ref().map_or(&self.founders, |mark| &mark.membership);
+        let membership = newest
+            .map_or_else(|| known.clone(), |entry| Membership::decode(&entry.body).expect("it was proposed"));
+        let mark = SnapshotMark { index: applied, generation, membership };
         let keep_from = Index(applied.0.saturating_sub(kept)).next();
         self.step(id, Event::SnapshotTaken { mark, keep_from });
     }

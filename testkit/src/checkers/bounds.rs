@@ -16,7 +16,10 @@ pub(super) fn stepped<E: Engine>(member: &Member<E>) -> Checked {
     let Some(running) = &member.running else { return Ok(()) };
     let (options, replica) = (&member.options, &running.replica);
     // Whoever catches up has what a leader sends at once in memory alone, until its disk has it too.
-    let catches_up = replica.standing().last > member.disk.outline().last();
+    let (standing, held) = (replica.standing(), member.disk.outline());
+    let start = held.snapshot.as_ref().map_or(held.compacted, |mark| mark.index.max(held.compacted));
+    let lacks_chosen = held.first_hole(start.next()) <= standing.commit;
+    let catches_up = standing.last > held.last() || lacks_chosen;
     let on_its_way = if catches_up { options.flow.inflight_bytes_max } else { 0 };
     let cached_max = 2 * options.cache_bytes_max + IN_MEMORY_ONLY_BYTES_MAX + on_its_way;
     if replica.cached_bytes() > cached_max {

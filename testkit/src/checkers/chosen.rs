@@ -1,10 +1,12 @@
 //! Single-slot agreement for Paxos: in each slot at most one value is ever accepted by a quorum at one ballot, counted on
-//! disks and over all time, whether or not anybody notices.
+//! disks and over all time, whether or not anybody notices. Who decides about a slot is told by the memberships chosen below
+//! it: nobody proposes in a slot before these are on a quorum's disks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consensus_api::{Engine, Generation, Index, Membership, NodeId};
+use consensus_api::{Engine, EntryKind, Generation, Index, Membership, NodeId};
 
+use super::memberships::decides;
 use super::{Checked, Essence, violated};
 use crate::simulator::{Member, essence};
 
@@ -16,6 +18,7 @@ pub(super) struct Chosen {
     accepted: BTreeMap<(Index, Generation), BTreeSet<NodeId>>,
     values: BTreeMap<Index, (Generation, Essence)>,
     looked: BTreeMap<NodeId, Index>,
+    memberships: BTreeMap<Index, Membership>,
 }
 
 impl Chosen {
@@ -30,8 +33,15 @@ impl Chosen {
         let from = self.looked.insert(member.id, commit).unwrap_or_default();
         for (index, entry) in member.disk.image().entries().range(from.next()..) {
             let by = self.accepted.entry((*index, entry.generation)).or_default();
-            if !by.insert(member.id) || !founders.quorum_holds(|node| by.contains(&node)) {
+            let newest = self.memberships.range(..*index).next_back();
+            let membership = newest.map_or(founders, |(_, membership)| membership);
+            if !by.insert(member.id) || !decides(membership, *index, |node| by.contains(&node)) {
                 continue;
+            }
+            if entry.kind == EntryKind::Membership
+                && let Ok(chosen) = Membership::decode(&entry.body)
+            {
+                self.memberships.insert(*index, chosen);
             }
             let found = (entry.generation, essence(entry));
             let first = *self.values.entry(*index).or_insert(found);

@@ -37,7 +37,7 @@ pub(super) fn acknowledged<E: Engine>(
 ) -> Checked {
     let held: Vec<_> =
         members.iter().filter(|member| member.has_held(index, essence)).map(|member| member.id).collect();
-    if memberships.quorum_holds(members, |node| held.contains(&node)) {
+    if memberships.quorum_holds(members, index, |node| held.contains(&node)) {
         return Ok(());
     }
     violated(

@@ -1,10 +1,11 @@
 //! Members change one step at a time: whatever quorum decides under one committed membership meets every quorum of the next,
-//! so that no two of them ever decide apart. (Ongaro's thesis, sections 4.1 and 4.3.) And what operators were told is
-//! true: a change that was answered as done is committed.
+//! so that no two of them ever decide apart. (Ongaro's thesis, sections 4.1 and 4.3.) Or, where changes take effect at a place
+//! in the log: each names whom it succeeds, and from where on. And what operators were told is true: a change that was
+//! answered as done is committed.
 
 use std::collections::BTreeMap;
 
-use consensus_api::{Engine, Entry, EntryKind, Index, Membership, NodeId, Role, SnapshotMark};
+use consensus_api::{Engine, Entry, EntryKind, Index, Membership, NodeId, Role, SnapshotMark, quorum};
 use node::Errand;
 
 use super::{Checked, violated};
@@ -35,8 +36,20 @@ impl Memberships {
             Ok(membership) => membership,
             Err(error) => return violated("what is committed can be read", error.to_string()),
         };
-        let before = self.as_of(entry.index).clone();
-        let apart = parted(&before, &membership);
+        let mut before = self.as_of(entry.index).clone();
+        if before.begins_at().is_some_and(|begins| begins <= entry.index) {
+            before = before.without_outgoing();
+        }
+        let apart = if let Some(first) = membership.begins_at() {
+            let follows = first > entry.index && membership.outgoing() == before.voters();
+            if !follows || before.is_joint() {
+                let what = format!("entry {} makes {membership:?} of {before:?}", entry.index);
+                return violated("a membership succeeds the one before it, which is in force", what);
+            }
+            None
+        } else {
+            parted(&before, &membership)
+        };
         self.committed.insert(entry.index, membership);
         let Some(apart) = apart else { return Ok(()) };
         let (index, made) = (entry.index, self.as_of(entry.index));
@@ -68,12 +81,17 @@ impl Memberships {
     }
 
     /// Whether `holds` is true of a quorum of those who decide: by the newest membership that is known to be committed, or
-    /// by a newer one, which counts from when it was appended: a leader's, or one on some disk.
+    /// by a newer one, which counts from when it was appended: a leader's, or one on some disk. Where a log may have holes,
+    /// it is its place in the log, and nothing else, that tells who decides about an entry.
     pub(super) fn quorum_holds<E: Engine>(
         &self,
         members: &[Member<E>],
+        about: Index,
         holds: impl Fn(NodeId) -> bool,
     ) -> bool {
+        if E::CAPABILITIES.holes {
+            return decides(&self.chosen_below(members, about), about, holds);
+        }
         let Some((upto, committed)) = self.committed.last_key_value() else { return false };
         let of_leader = |member: &Member<E>| {
             let engine = member.engine().filter(|engine| engine.standing().role == Role::Leader);
@@ -87,6 +105,23 @@ impl Memberships {
         committed.quorum_holds(&holds) || members.iter().any(|member| of_leader(member) || on_disk(member))
     }
 
+    /// The newest membership below that entry which anybody knows to be chosen, whether or not it is applied yet.
+    fn chosen_below<E: Engine>(&self, members: &[Member<E>], about: Index) -> Membership {
+        let known = members.iter().filter_map(|member| {
+            let commit = member.engine()?.standing().commit;
+            let held = member.disk.outline();
+            let below = |entry: &&Entry| entry.index < about && entry.index <= commit;
+            let entry = held.memberships().iter().rev().find(below)?;
+            Some((entry.index, Membership::decode(&entry.body).ok()?))
+        });
+        let newest = known.max_by_key(|(index, _)| *index);
+        let applied = self.committed.range(..about).next_back().map(|(index, _)| *index);
+        match newest.filter(|(index, _)| Some(*index) > applied) {
+            Some((_, membership)) => membership,
+            None => self.as_of(about.prev()).clone(),
+        }
+    }
+
     /// The run is over.
     pub(super) fn ended(&self, errands: &Errands) -> Checked {
         for asked in errands.iter().filter(|asked| asked.end == Some(Ok(()))) {
@@ -98,14 +133,27 @@ impl Memberships {
     }
 }
 
+/// Whether `holds` is true of a quorum of those who decide about that entry, by the newest membership committed below it.
+pub(super) fn decides(membership: &Membership, about: Index, holds: impl Fn(NodeId) -> bool) -> bool {
+    match membership.begins_at() {
+        Some(first) if about < first => quorum::majority_holds(membership.outgoing(), holds),
+        Some(_) => quorum::majority_holds(membership.voters(), holds),
+        None => membership.quorum_holds(holds),
+    }
+}
+
 /// Whether this membership is what the errand was about.
 fn fulfils(membership: &Membership, errand: &Errand) -> bool {
+    let remain = match membership.begins_at() {
+        Some(_) => membership.clone().without_outgoing(),
+        None => membership.clone(), // of two that must agree the later one counts
+    };
     match errand {
         Errand::AddLearner { node, .. } => membership.contains(*node),
         Errand::Promote { node } => membership.voters().contains(node),
-        Errand::Remove { node } => !membership.contains(*node),
+        Errand::Remove { node } => !remain.contains(*node),
         Errand::SetAddress { node, address } => membership.address(*node) == Some(address),
-        Errand::Replace { membership: wished } => membership.has_same_members(wished),
+        Errand::Replace { membership: wished } => remain.has_same_members(wished),
         Errand::Transfer { .. } => true,
     }
 }

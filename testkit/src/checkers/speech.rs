@@ -37,11 +37,12 @@ pub(super) fn stepped<E: Engine>(
 
 /// If all lost their power now, a quorum would still know of this leader's round: nobody could win it again.
 fn votes_are_durable<E: Engine>(memberships: &Memberships, members: &[Member<E>], at: usize) -> Checked {
-    let round = members[at].engine().map_or(0, |engine| engine.standing().generation.round);
+    let standing = members[at].engine().map(Engine::standing);
+    let (round, next) = standing.map_or_else(Default::default, |it| (it.generation.round, it.commit.next()));
     let remembers =
         |member: &Member<E>| member.remembered().any(|engine| engine.standing().generation.round >= round);
     let remembering: Vec<_> = members.iter().filter(|it| remembers(it)).map(|it| it.id).collect();
-    if memberships.quorum_holds(members, |node| remembering.contains(&node)) {
+    if memberships.quorum_holds(members, next, |node| remembering.contains(&node)) {
         return Ok(());
     }
     let what =

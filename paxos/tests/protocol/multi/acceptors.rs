@@ -5,8 +5,9 @@ use quorate_paxos::{Body, ReadRound, Tidings};
 
 use crate::multi::{Cluster, ballot, is_accepted, is_nack, is_prepare, is_promise, timing};
 
-const TIDINGS: Tidings = Tidings { commit: Index::ZERO, barrier: Index::ZERO, round: ReadRound(0) };
-const PREPARE: Body = Body::Prepare { from: Index(1), after: Generation::ZERO };
+const TIDINGS: Tidings =
+    Tidings { commit: Index::ZERO, barrier: Index::ZERO, round: ReadRound(0), window: 1024 };
+const PREPARE: Body = Body::Prepare { from: Index(1), after: Generation::ZERO, window: 1024 };
 
 fn nacks(cluster: &mut Cluster) -> Vec<Generation> {
     let promised = |body| if let Body::Nack { promised } = body { promised } else { Generation::ZERO };

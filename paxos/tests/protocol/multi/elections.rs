@@ -54,7 +54,13 @@ fn duelling_candidates_come_to_an_end() {
 fn a_leader_that_meets_a_higher_ballot_steps_down_and_begins_anew() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
-    cluster.inject(3, 2, ballot(9, 3), Body::Prepare { from: Index(1), after: Generation::ZERO }, &[]);
+    cluster.inject(
+        3,
+        2,
+        ballot(9, 3),
+        Body::Prepare { from: Index(1), after: Generation::ZERO, window: 1024 },
+        &[],
+    );
     cluster.propose(1);
     cluster.settle();
     assert_eq!(cluster.role(1), Role::Follower);

@@ -29,7 +29,7 @@ fn lease_read(cluster: &mut Cluster, id: u64, read: u64) -> Option<Result<u64, R
 }
 
 fn prepare(after: Generation) -> Body {
-    Body::Prepare { from: Index(1), after }
+    Body::Prepare { from: Index(1), after, window: 1024 }
 }
 
 #[test]

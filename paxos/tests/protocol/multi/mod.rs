@@ -2,6 +2,7 @@
 //! shipped the bug, its report is cited.
 
 mod acceptors;
+mod changes;
 mod elections;
 mod learning;
 mod leases;

@@ -146,6 +146,7 @@ fn no_slot_is_free_before_all_that_was_left_is_taken_up() {
         rounds += 1;
         assert!(rounds < 100, "it never gets there");
     }
+    cluster.settle();
     cluster.propose(1);
     cluster.settle();
     assert_eq!(cluster.shape(1), "nCnnCCnnCnCC");
@@ -244,7 +245,7 @@ fn a_report_that_is_not_what_it_says_is_as_good_as_lost() {
 #[test]
 fn what_was_accepted_behind_a_hole_is_kept() {
     let mut cluster = Cluster::new(3);
-    let tidings = Tidings { commit: Index(0), barrier: Index(0), round: ReadRound(0) };
+    let tidings = Tidings { commit: Index(0), barrier: Index(0), round: ReadRound(0), window: 1024 };
     let (late, early) = (cluster.placed(7, ballot(1, 2)), cluster.placed(1, ballot(2, 3)));
     cluster.inject(2, 1, ballot(1, 2), Body::Accept(tidings), std::slice::from_ref(&late));
     cluster.inject(3, 1, ballot(2, 3), Body::Accept(tidings), std::slice::from_ref(&early));

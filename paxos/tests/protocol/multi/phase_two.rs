@@ -137,7 +137,8 @@ fn a_proposal_in_a_chosen_slot_is_answered_with_how_far_slots_are_chosen() {
     cluster.run(timing().heartbeat * 2);
     let held = cluster.held(2, 2).cloned();
     let again = cluster.placed(2, ballot(9, 3));
-    let tidings = quorate_paxos::Tidings { commit: Index(0), barrier: Index(0), round: ReadRound(0) };
+    let tidings =
+        quorate_paxos::Tidings { commit: Index(0), barrier: Index(0), round: ReadRound(0), window: 1024 };
     cluster.inject(3, 2, ballot(9, 3), Body::Accept(tidings), &[again]);
     cluster.complete_writes(2);
     assert!(cluster.packets.iter().all(|packet| !is_accepted(packet)));

@@ -9,12 +9,18 @@ use crate::multi::{Cluster, ballot, timing};
 #[test]
 fn a_snapshot_keeps_the_promise_and_all_that_was_accepted_above_it() {
     let mut cluster = Cluster::new(3);
-    let tidings = Tidings { commit: Index(0), barrier: Index(0), round: ReadRound(0) };
+    let tidings = Tidings { commit: Index(0), barrier: Index(0), round: ReadRound(0), window: 1024 };
     for slot in [2, 4, 5, 9] {
         let entry = cluster.placed(slot, ballot(1, 2));
         cluster.inject(2, 1, ballot(1, 2), Body::Accept(tidings), &[entry]);
     }
-    cluster.inject(3, 1, ballot(7, 3), Body::Prepare { from: Index(1), after: Generation::ZERO }, &[]);
+    cluster.inject(
+        3,
+        1,
+        ballot(7, 3),
+        Body::Prepare { from: Index(1), after: Generation::ZERO, window: 1024 },
+        &[],
+    );
     let membership = cluster.founders.clone();
     let mark = SnapshotMark { index: Index(4), generation: ballot(3, 2), membership };
     cluster.step(1, consensus_api::Event::SnapshotReceived { from: consensus_api::NodeId(2), mark });
