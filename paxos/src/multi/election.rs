@@ -22,8 +22,11 @@ impl MultiPaxos {
     pub(super) fn on_election_due(&mut self, effects: &mut Effects<Message>) {
         self.timers.draw_election();
         self.forget_who_was_asked();
+        if !self.configurations.is_voter(self.node) {
+            return self.ask_around(effects);
+        }
         // With a disk that hangs no promise could become durable, and no value after it.
-        if !self.configurations.is_voter(self.node) || self.is_disk_hung() {
+        if self.is_disk_hung() {
             return;
         }
         let Some(ballot) = self.next_ballot() else {
@@ -36,6 +39,21 @@ impl MultiPaxos {
             effects.send(voter, After::Now, Message { ballot, body });
         }
         self.count_agreement(effects);
+    }
+
+    /// A member without a vote, whose leader is silent, tells the others how far it has come, and hears how far they have.
+    /// It may have a vote by now without knowing: if no other voter is left, nobody else could begin.
+    fn ask_around(&mut self, effects: &mut Effects<Message>) {
+        let Some(ballot) = self.next_ballot() else { return };
+        let body = Body::PreElect { commit: self.commit };
+        for member in self.configurations.members().into_iter().filter(|member| *member != self.node) {
+            effects.send(member, After::Now, Message { ballot, body });
+        }
+    }
+
+    /// Whether there is anybody to ask.
+    pub(super) fn knows_others(&self) -> bool {
+        self.configurations.in_use().flat_map(Membership::members).any(|member| member != self.node)
     }
 
     /// Someone asks whether it would be elected. Nobody's promise changes by it (omnipaxos #1: ballots that spread by

@@ -154,7 +154,7 @@ impl Engine for MultiPaxos {
             State::Proposing(leading) => {
                 leading.transfer.as_ref().map_or(Time::MAX, Transfer::deadline).min(leading.heartbeat.0)
             }
-            _ if self.configurations.is_voter(self.node) => self.timers.election,
+            _ if self.configurations.is_voter(self.node) || self.knows_others() => self.timers.election,
             _ => Time::MAX,
         }
     }

@@ -301,6 +301,33 @@ fn a_successor_sees_a_change_through_before_it_says_that_it_is_done() {
     assert_eq!(cluster.outcomes(1, again)[1..], [Outcome::Completed]);
 }
 
+/// The only voter that is left lacks the very entry that makes it one, and everything before it is decided elsewhere. Whoever
+/// left has no vote, so neither would begin anything.
+#[test]
+fn a_sole_voter_that_does_not_know_it_asks_around() {
+    let mut cluster = windowed(1, 4);
+    cluster.join(2);
+    cluster.fire(1);
+    cluster.settle();
+    cluster.change(1, Membership::new([NodeId(1)], [], [NodeId(2)]).expect("two"));
+    cluster.run(timing().heartbeat * 4);
+    cluster.change(1, voters([2]));
+    let slot = cluster.last(1);
+    cluster.take(|packet| packet.to == 2); // the membership is lost on its way
+    while cluster.commit(1) < slot + 4 {
+        cluster.complete_all_writes();
+        cluster.deliver_only(|packet| !matches!(packet.message.body, Body::Ask { .. }));
+    }
+    cluster.complete_all_writes();
+    cluster.drop_all();
+    [1, 2].into_iter().for_each(|id| cluster.crash(id));
+    [1, 2].into_iter().for_each(|id| cluster.restart(id));
+    assert!(cluster.commit(2) < slot && cluster.engine(2).standing().role == Role::Learner);
+    cluster.run(timing().election_timeout_max * 6);
+    assert_eq!(cluster.leader(), Some(2));
+    assert!(cluster.commit(2) >= slot + 4);
+}
+
 /// A learner that knew of the change was told nothing more, and took it to be under way for ever.
 #[test]
 fn a_learner_that_goes_by_a_change_hears_of_its_end() {
