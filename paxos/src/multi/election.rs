@@ -183,7 +183,7 @@ impl MultiPaxos {
             if let Some(change) = leading.change.take() {
                 effects.proposals.push((change.proposal, Outcome::Unknown)); // a later leader may end it
             }
-            self.successor = leading.transfer.take().and_then(|transfer| transfer.wish());
+            self.succession = leading.transfer.take().and_then(|transfer| transfer.wish());
             self.timers.draw_election();
         }
     }

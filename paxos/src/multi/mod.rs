@@ -29,7 +29,7 @@ use std::time::Duration;
 use consensus_api::mutation::mutated;
 use consensus_api::{
     Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index, Membership,
-    NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Time,
+    NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Succession, Time,
 };
 
 pub use messages::{Body, Message, ReadRound, Tidings};
@@ -43,7 +43,7 @@ use self::newcomers::Patience;
 use self::proposer::Leadership;
 use self::supply::Supply;
 use self::timers::Timers;
-use self::transfer::{Successor, Transfer};
+use self::transfer::Transfer;
 use self::watermark::Watermark;
 use crate::acceptor::Acceptor;
 use crate::log::Log;
@@ -77,8 +77,8 @@ pub struct MultiPaxos {
     watermark: Watermark,
 
     state: State,
-    /// Whom this member, leader before, has asked to succeed it, until someone is heard to lead.
-    successor: Option<Successor>,
+    /// Who asked this member, leader before, to hand over: until someone is heard to lead.
+    succession: Option<Succession>,
     /// Entries that others have asked for, by member.
     supplies: Vec<Supply>,
     timers: Timers,
@@ -314,6 +314,6 @@ impl Hash for MultiPaxos {
         let Self { node, founders, configurations, quorums, window, acceptor, log, .. } = self;
         (node, founders, configurations, quorums, window, acceptor, log).hash(state);
         (self.commit, self.applied, &self.learner, self.round_seen).hash(state);
-        (self.given_up, &self.watermark, &self.state, self.successor, &self.supplies).hash(state);
+        (self.given_up, &self.watermark, &self.state, self.succession, &self.supplies).hash(state);
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiP
         given_up: Generation::ZERO,
         watermark: Watermark::new(commit),
         state: State::Following(Following::default()),
-        successor: None,
+        succession: None,
         supplies: Vec::new(),
         timers: Timers::new(timing, now, seed, node),
         scratch: Vec::with_capacity(founders.members().count()),

@@ -6,7 +6,7 @@
 //! handed over, so that leases granted there do not hold it up. If it is not heard of within the shortest election timeout,
 //! the leader goes on as before.
 
-use consensus_api::{After, Effects, Generation, NodeId, Outcome, ProposalId, Refusal, Time};
+use consensus_api::{After, Effects, Generation, NodeId, ProposalId, Refusal, Succession, Time};
 
 use super::{Body, Message, MultiPaxos, State};
 use crate::dice::Moment;
@@ -15,7 +15,7 @@ use crate::dice::Moment;
 #[derive(Clone, Hash, Debug)]
 pub(super) struct Transfer {
     /// Who asked for it; `None` when the leader itself wants it.
-    wish: Option<Successor>,
+    wish: Option<Succession>,
     to: NodeId,
     /// When the leader goes on by itself.
     deadline: Moment,
@@ -23,22 +23,7 @@ pub(super) struct Transfer {
     asked: bool,
 }
 
-/// Someone waits to hear who succeeds.
-#[derive(Clone, Copy, Hash, Debug)]
-pub(super) struct Successor {
-    proposal: ProposalId,
-    /// `None`: whoever it is.
-    to: Option<NodeId>,
-}
-
-const UNDER_WAY: &str = "leadership is being handed over already; ask again in a moment";
 const RECOVERING: &str = "this member has just come to lead; ask again in a moment";
-const CHANGING: &str = "a change of membership is under way; ask again when it is done";
-const NO_VOTER: &str = "only a voter can lead, and that node is none";
-const NO_HEIR: &str = "no other voter was heard lately that could lead; ask again in a moment";
-const NOT_TAKEN: &str = "the successor did not take over in time, and this node leads on; ask again";
-const LOST_VOTE: &str = "the successor has lost its vote meanwhile, and this node leads on";
-const ANOTHER: &str = "another member came to lead; ask again";
 
 impl Transfer {
     pub(super) const fn deadline(&self) -> Time {
@@ -51,7 +36,7 @@ impl Transfer {
     }
 
     /// Whoever asked for it, and now waits for what comes of it.
-    pub(super) const fn wish(&self) -> Option<Successor> {
+    pub(super) const fn wish(&self) -> Option<Succession> {
         self.wish
     }
 }
@@ -64,35 +49,25 @@ impl MultiPaxos {
         to: Option<NodeId>,
         effects: &mut Effects<Message>,
     ) {
-        match self.admit_transfer(to) {
-            Err(refusal) => effects.proposals.push((proposal, Outcome::Refused(refusal))),
-            Ok(heir) => {
-                effects.proposals.push((proposal, Outcome::Accepted(self.acceptor.promised())));
-                if heir == self.node {
-                    effects.proposals.push((proposal, Outcome::Completed));
-                } else {
-                    self.begin_transfer(heir, Some(Successor { proposal, to }));
-                }
-            }
+        let wish = Succession::new(proposal, to);
+        let heir = self.admit_transfer(wish);
+        if let Some(heir) = wish.begin(self.node, self.acceptor.promised(), heir, effects) {
+            self.begin_transfer(heir, Some(wish));
         }
     }
 
-    fn admit_transfer(&self, to: Option<NodeId>) -> Result<NodeId, Refusal> {
+    fn admit_transfer(&self, wish: Succession) -> Result<NodeId, Refusal> {
         let State::Proposing(leading) = &self.state else { return Err(Refusal::NotLeader) };
         if leading.barrier().is_none() {
             return Err(Refusal::NotYet(RECOVERING));
         }
         if leading.transfer.is_some() {
-            return Err(Refusal::Invalid(UNDER_WAY));
+            return Err(Succession::UNDER_WAY);
         }
         if leading.change.is_some() || self.is_change_open() {
-            return Err(Refusal::Invalid(CHANGING));
+            return Err(Succession::CHANGING);
         }
-        match to {
-            None => self.heir().ok_or(Refusal::Invalid(NO_HEIR)),
-            Some(heir) if self.configurations.newest().is_voter(heir) => Ok(heir),
-            Some(_) => Err(Refusal::Invalid(NO_VOTER)),
-        }
+        wish.heir(|node| self.configurations.newest().is_voter(node), || self.heir())
     }
 
     /// The best placed to follow this leader: of the voters that were heard lately, whoever holds most.
@@ -103,7 +78,7 @@ impl MultiPaxos {
         voters.max_by_key(|peer| (peer.matched(self.commit), u64::MAX - peer.id.0)).map(|peer| peer.id)
     }
 
-    fn begin_transfer(&mut self, to: NodeId, wish: Option<Successor>) {
+    fn begin_transfer(&mut self, to: NodeId, wish: Option<Succession>) {
         let deadline = Moment(self.timers.now + self.timers.timing.election_timeout_min);
         if let State::Proposing(leading) = &mut self.state {
             leading.transfer = Some(Transfer { wish, to, deadline, asked: false });
@@ -117,10 +92,10 @@ impl MultiPaxos {
         let Some(transfer) = &mut leading.transfer else { return };
         let to = transfer.to;
         if !self.configurations.newest().is_voter(to) {
-            return self.end_transfer(LOST_VOTE, effects);
+            return self.end_transfer(Succession::LOST_VOTE, effects);
         }
         if self.timers.now >= transfer.deadline.0 {
-            return self.end_transfer(NOT_TAKEN, effects);
+            return self.end_transfer(Succession::NOT_TAKEN, effects);
         }
         if transfer.asked || !leading.queue.is_empty() {
             return;
@@ -133,11 +108,10 @@ impl MultiPaxos {
     }
 
     /// The successor did not come to lead: this member goes on.
-    fn end_transfer(&mut self, reason: &'static str, effects: &mut Effects<Message>) {
+    fn end_transfer(&mut self, reason: Refusal, effects: &mut Effects<Message>) {
         let State::Proposing(leading) = &mut self.state else { return };
-        let wish = leading.transfer.take().and_then(|transfer| transfer.wish());
-        if let Some(Successor { proposal, .. }) = wish {
-            effects.proposals.push((proposal, Outcome::Refused(Refusal::Invalid(reason))));
+        if let Some(wish) = leading.transfer.take().and_then(|transfer| transfer.wish()) {
+            wish.fail(reason, effects);
         }
         if !self.configurations.is_voter(self.node) {
             self.step_down(effects);
@@ -173,10 +147,8 @@ impl MultiPaxos {
             State::Proposing(leading) if leading.barrier().is_some() => self.node,
             _ => return,
         };
-        if let Some(Successor { proposal, to }) = self.successor.take() {
-            let as_wished = leader != self.node && to.is_none_or(|to| to == leader);
-            let refused = Outcome::Refused(Refusal::Invalid(ANOTHER));
-            effects.proposals.push((proposal, if as_wished { Outcome::Completed } else { refused }));
+        if let Some(wish) = self.succession.take() {
+            wish.end(self.node, leader, effects);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The Paxos engines, moment by moment.
 
-mod cluster;
-mod disk;
+mod logs;
 mod multi;
 mod random;
 mod single;

@@ -8,8 +8,7 @@ use consensus_api::{
     Engine, EntryKind, Event, FlowLimits, Generation, Index, Membership, NodeId, Outcome, ProposalId,
 };
 use quorate_paxos::{MultiPaxos, Options, Paxos, single};
-
-use crate::cluster::{Cluster, timing};
+use testkit::protocol::{Cluster, timing};
 
 /// `QUORATE_SEEDS=1000..2000` runs a longer campaign, `QUORATE_SEEDS=7..8` one schedule again.
 const SEEDS: std::ops::Range<u64> = 0..140;
@@ -89,7 +88,7 @@ impl<E: Subject> Schedule<E> {
             .expect("a few members");
         let changes = E::CAPABILITIES.membership_change && !seed.is_multiple_of(3);
         let options = E::draw(seed, if changes { 0 } else { voters });
-        let mut cluster = Cluster::founded(founders, options, seed);
+        let mut cluster = Cluster::with_options(founders, options, seed);
         let strangers = voters + learners + 1..voters + learners + if changes { 3 } else { 1 };
         strangers.for_each(|id| cluster.join(id));
         cluster.limits = FlowLimits {
@@ -216,7 +215,7 @@ impl<E: Subject> Schedule<E> {
 
     /// What any member knows, or knew in an earlier life, to be chosen.
     fn highest_chosen(&self) -> Index {
-        self.cluster.chosen.keys().next_back().copied().unwrap_or_default()
+        self.cluster.committed.keys().next_back().copied().unwrap_or_default()
     }
 
     fn crash(&mut self, id: u64) {
@@ -282,7 +281,7 @@ impl<E: Subject> Schedule<E> {
             }
             let learner = self.any_member();
             let membership = Membership::new(ids.into_iter().map(NodeId), [], [NodeId(learner)]);
-            self.cluster.change(id, membership.expect("a few members"))
+            self.cluster.change_to(id, membership.expect("a few members"))
         } else {
             let to = self.any_member();
             self.cluster.transfer(id, Some(to).filter(|_| !self.seed.is_multiple_of(4)))
@@ -380,7 +379,7 @@ impl<E: Subject> Schedule<E> {
     fn check_outcomes(&self) {
         let seed = self.seed;
         let chosen: BTreeSet<ProposalId> =
-            self.cluster.chosen.values().map(|(_, _, proposal)| *proposal).collect();
+            self.cluster.committed.values().map(|entry| entry.proposal).collect();
         let given_up = self.cluster.members.values().map(|member| member.given_up).max().unwrap_or_default();
         for (proposal, ballot) in &self.accepted {
             let over = *ballot < given_up || self.forgotten.contains(proposal);
@@ -389,8 +388,8 @@ impl<E: Subject> Schedule<E> {
         for proposal in &self.refused {
             assert!(!chosen.contains(proposal), "seed {seed}: {proposal:?} was refused");
         }
-        let commands = self.cluster.chosen.values().filter(|(kind, ..)| *kind == EntryKind::Commands);
-        let mut named: Vec<ProposalId> = commands.map(|(_, _, proposal)| *proposal).collect();
+        let commands = self.cluster.committed.values().filter(|entry| entry.kind == EntryKind::Commands);
+        let mut named: Vec<ProposalId> = commands.map(|entry| entry.proposal).collect();
         let count = named.len();
         named.sort_unstable();
         named.dedup();
@@ -415,7 +414,7 @@ fn keep_every_law<E: Subject>() {
         schedule.heal();
         schedule.check_outcomes();
         laws += schedule.cluster.laws;
-        chosen += schedule.cluster.chosen.len();
+        chosen += schedule.cluster.committed.len();
         answered += schedule.answered;
         rounds += schedule.cluster.engine(1).rounds();
         restored += schedule.restored;

@@ -3,7 +3,7 @@
 use consensus_api::{Engine, Generation, Index};
 use quorate_paxos::{Body, ReadRound, Tidings};
 
-use crate::multi::{Cluster, ballot, is_accepted, is_nack, is_prepare, is_promise, timing};
+use crate::multi::{Ballots, Cluster, ballot, is_accepted, is_nack, is_prepare, is_promise, timing};
 
 const TIDINGS: Tidings =
     Tidings { commit: Index::ZERO, barrier: Index::ZERO, round: ReadRound(0), window: 1024 };
@@ -152,7 +152,7 @@ fn a_node_that_forgot_its_own_ballot_stops() {
     cluster.elect(1);
     cluster.propose(1);
     cluster.settle();
-    cluster.add(1, crate::disk::Image::default());
+    cluster.add(1, testkit::protocol::Image::default());
     cluster.inject(2, 1, ballot(0, 1), Body::Nack { promised: ballot(1, 1) }, &[]);
     let cause = cluster.member(1).fatal.clone().expect("it stops");
     assert!(cause.contains("does not remember"), "{cause}");

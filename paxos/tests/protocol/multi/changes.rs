@@ -5,7 +5,7 @@ use std::time::Duration;
 use consensus_api::{Engine, EntryKind, Generation, Index, Membership, NodeId, Outcome, Refusal, Role};
 use quorate_paxos::{Body, Options, ReadRound, Tidings};
 
-use crate::multi::{Cluster, ballot, is_nack, is_prepare, is_promise, timing};
+use crate::multi::{Ballots, Cluster, ballot, is_nack, is_prepare, is_promise, timing};
 
 fn voters(ids: impl IntoIterator<Item = u64>) -> Membership {
     Membership::of_voters(ids.into_iter().map(NodeId)).expect("a few members")
@@ -15,35 +15,27 @@ fn voters(ids: impl IntoIterator<Item = u64>) -> Membership {
 fn windowed(count: u64, window: u64) -> Cluster {
     let mut options = Options::default();
     options.window_entries_max = window;
-    Cluster::founded(voters(1..=count), options, 1)
+    Cluster::with_options(voters(1..=count), options, 1)
 }
 
-impl Cluster {
-    fn votes(&self, id: u64) -> Vec<u64> {
-        self.engine(id).membership().voters().iter().map(|voter| voter.0).collect()
-    }
+/// The slot in which a member holds its newest membership.
+fn slot_of_membership(cluster: &Cluster, id: u64) -> u64 {
+    let entries = cluster.member(id).disk.view().entries();
+    let found = entries.values().rev().find(|entry| entry.kind == EntryKind::Membership);
+    found.expect("there is one").index.0
+}
 
-    /// The slot in which a member holds its newest membership.
-    fn slot_of_membership(&self, id: u64) -> u64 {
-        let entries = &self.member(id).disk.view().entries;
-        let found = entries.values().rev().find(|entry| entry.kind == EntryKind::Membership);
-        found.expect("there is one").index.0
-    }
+/// Asks for other voters, and waits until that is done.
+fn changed(cluster: &mut Cluster, leader: u64, ids: impl IntoIterator<Item = u64>) {
+    let change = cluster.change_to(leader, voters(ids));
+    cluster.run(timing().heartbeat * 8);
+    assert!(cluster.is_completed(leader, change));
+}
 
-    /// Asks for other voters, and waits until that is done.
-    fn changed(&mut self, leader: u64, ids: impl IntoIterator<Item = u64>) {
-        let change = self.change(leader, voters(ids));
-        self.run(timing().heartbeat * 8);
-        assert_eq!(self.outcomes(leader, change)[1..], [Outcome::Completed]);
-    }
-
-    fn refusal(&mut self, id: u64, membership: Membership) -> String {
-        let change = self.change(id, membership);
-        match self.outcomes(id, change)[..] {
-            [Outcome::Refused(refusal)] => refusal.to_string(),
-            ref other => panic!("{other:?}"),
-        }
-    }
+/// Asks for this membership, and is refused.
+fn refusal(cluster: &mut Cluster, id: u64, membership: Membership) -> String {
+    let change = cluster.change_to(id, membership);
+    cluster.refusal(id, change)
 }
 
 /// Grows and shrinks, one member and several at a time, with writes in between.
@@ -57,8 +49,8 @@ fn one_grows_to_five_and_back() {
         for ids in [&[1, 2, 3][..], &[1, 2, 3, 4, 5], &[1, 3, 5], &[1]] {
             cluster.propose(1);
             cluster.settle();
-            cluster.changed(1, ids.iter().copied());
-            assert_eq!(cluster.votes(1), ids);
+            changed(&mut cluster, 1, ids.iter().copied());
+            assert_eq!(cluster.voters(1), ids);
             let before = cluster.commit(1);
             cluster.propose(1);
             cluster.settle();
@@ -97,12 +89,12 @@ fn old_voters_decide_below_and_new_ones_above() {
     cluster.join(4);
     cluster.join(5);
     cluster.elect(1);
-    cluster.change(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
+    cluster.change_to(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
     cluster.run(timing().heartbeat * 4);
-    let change = cluster.change(1, voters([1, 4, 5]));
+    let change = cluster.change_to(1, voters([1, 4, 5]));
     cluster.settle();
     cluster.run_without(timing().heartbeat * 4, &[2, 3]);
-    let slot = cluster.slot_of_membership(1);
+    let slot = slot_of_membership(&cluster, 1);
     let first = slot + 8;
     assert!(cluster.commit(1) >= slot, "{}", cluster.commit(1));
     cluster.run(timing().heartbeat * 4);
@@ -123,9 +115,9 @@ fn a_change_is_not_in_force_before_its_slot() {
     cluster.join(4);
     cluster.join(5);
     cluster.elect(1);
-    cluster.change(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
+    cluster.change_to(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
     cluster.run(timing().heartbeat * 4);
-    cluster.change(1, voters([1, 4, 5]));
+    cluster.change_to(1, voters([1, 4, 5]));
     let slot = cluster.last(1);
     while cluster.commit(1) < slot {
         cluster.deliver_only(|_| true);
@@ -150,7 +142,7 @@ fn two_of_three_are_replaced_and_the_leader_dies_at_any_moment() {
             cluster.join(5);
             cluster.elect(1);
             cluster.propose_many(1, 3);
-            cluster.change(1, voters([1, 4, 5]));
+            cluster.change_to(1, voters([1, 4, 5]));
             cluster.run(timing().heartbeat * 2);
             for _ in 0..moment {
                 cluster.propose(1);
@@ -163,11 +155,11 @@ fn two_of_three_are_replaced_and_the_leader_dies_at_any_moment() {
             let leader = cluster.leader().unwrap_or_else(|| panic!("nobody leads: {window}, {moment}"));
             cluster.restart(1);
             cluster.run(timing().election_timeout_max * 2);
-            let before = cluster.chosen.len();
+            let before = cluster.committed.len();
             let leader = cluster.leader().unwrap_or(leader);
             cluster.propose(leader);
             cluster.run(timing().heartbeat * 4);
-            assert!(cluster.chosen.len() > before, "window {window}, moment {moment}");
+            assert!(cluster.committed.len() > before, "window {window}, moment {moment}");
         }
     }
 }
@@ -179,10 +171,10 @@ fn new_voters_are_asked_before_a_slot_of_theirs_is_used() {
     cluster.join(4);
     cluster.join(5);
     cluster.elect(1);
-    cluster.change(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
+    cluster.change_to(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
     cluster.run(timing().heartbeat * 4);
     // A higher ballot than the leader's is promised by one who is to vote.
-    cluster.change(1, voters([1, 4, 5]));
+    cluster.change_to(1, voters([1, 4, 5]));
     let prepares = |cluster: &mut Cluster| {
         let asked = cluster.take(is_prepare);
         asked.iter().for_each(|packet| cluster.deliver(packet));
@@ -207,7 +199,7 @@ fn a_leader_that_is_removed_sees_it_through_and_hands_over() {
     cluster.elect(1);
     cluster.propose(1);
     cluster.settle();
-    cluster.changed(1, [2, 3]);
+    changed(&mut cluster, 1, [2, 3]);
     cluster.run(timing().heartbeat * 4);
     let leader = cluster.leader().expect("another leads");
     assert!(leader != 1 && cluster.role(1) == Role::Learner);
@@ -226,7 +218,7 @@ fn once_a_change_is_done_the_new_voters_need_nobody_who_left() {
     cluster.settle();
     cluster.propose_many(1, 5);
     cluster.settle();
-    let change = cluster.change(1, voters([2, 3, 4]));
+    let change = cluster.change_to(1, voters([2, 3, 4]));
     for _ in 0..200 {
         cluster.pass(Duration::from_millis(5));
         cluster.deliver_only(|_| true);
@@ -251,7 +243,7 @@ fn a_membership_waits_until_all_below_it_is_chosen() {
     let mut cluster = windowed(3, 16);
     cluster.elect(1);
     cluster.run(timing().heartbeat * 2);
-    cluster.change(1, voters([1, 2]));
+    cluster.change_to(1, voters([1, 2]));
     let slot = cluster.last(1);
     cluster.deliver_only(|packet| packet.to == 3);
     cluster.complete_writes(3);
@@ -269,13 +261,13 @@ fn a_membership_waits_until_all_below_it_is_chosen() {
     cluster.deliver_only(is_promise);
     cluster.drop_all();
     assert_eq!((cluster.role(2), cluster.last(2)), (Role::Leader, slot), "a no-op stands there, undecided");
-    let change = cluster.change(2, voters([2, 3]));
+    let change = cluster.change_to(2, voters([2, 3]));
     cluster.propose(2);
     assert_eq!(cluster.last(2), slot, "neither goes further up yet");
     cluster.run(timing().heartbeat * 8);
-    assert_eq!(cluster.slot_of_membership(2), slot + 1);
+    assert_eq!(slot_of_membership(&cluster, 2), slot + 1);
     assert_eq!(cluster.outcomes(2, change)[1..], [Outcome::Completed]);
-    assert_eq!((cluster.votes(2), cluster.votes(3)), (vec![2, 3], vec![2, 3]));
+    assert_eq!((cluster.voters(2), cluster.voters(3)), (vec![2, 3], vec![2, 3]));
 }
 
 /// A leader that finds a change done by another begins no new one, and calls none done, before the new voters know for good
@@ -285,19 +277,19 @@ fn a_successor_sees_a_change_through_before_it_says_that_it_is_done() {
     let mut cluster = windowed(3, 4);
     cluster.elect(1);
     cluster.run(timing().heartbeat * 2);
-    cluster.change(1, voters([1, 2]));
+    cluster.change_to(1, voters([1, 2]));
     // The new voters hear that the window is filled, and cannot write it down.
-    while cluster.commit(1) < cluster.slot_of_membership(1) + 4 {
+    while cluster.commit(1) < slot_of_membership(&cluster, 1) + 4 {
         cluster.deliver_only(|_| true);
         cluster.complete_all_writes();
     }
     cluster.complete_writes(1);
     cluster.hung.insert(2);
-    let again = cluster.change(1, voters([1, 2]));
+    let again = cluster.change_to(1, voters([1, 2]));
     assert_ne!(cluster.outcomes(1, again).last(), Some(&Outcome::Completed));
     cluster.hung.clear();
     cluster.run(timing().heartbeat * 4);
-    let again = cluster.change(1, voters([1, 2]));
+    let again = cluster.change_to(1, voters([1, 2]));
     assert_eq!(cluster.outcomes(1, again)[1..], [Outcome::Completed]);
 }
 
@@ -334,11 +326,11 @@ fn a_learner_that_goes_by_a_change_hears_of_its_end() {
     let mut cluster = windowed(3, 8);
     cluster.join(4);
     cluster.elect(1);
-    cluster.change(1, Membership::new([1, 2, 3].map(NodeId), [], [NodeId(4)]).expect("a few"));
+    cluster.change_to(1, Membership::new([1, 2, 3].map(NodeId), [], [NodeId(4)]).expect("a few"));
     cluster.run(timing().heartbeat * 4);
     // The slots below are decided by 1 and 3. The first one above waits for node 2, whose disk takes a while.
     cluster.hung.insert(2);
-    cluster.change(1, voters([1, 2]));
+    cluster.change_to(1, voters([1, 2]));
     cluster.run(timing().heartbeat * 4);
     assert!(cluster.engine(4).membership().is_joint(), "it knows of the change");
     cluster.hung.clear();
@@ -350,24 +342,27 @@ fn a_learner_that_goes_by_a_change_hears_of_its_end() {
 fn what_cannot_be_is_refused() {
     let mut cluster = windowed(3, 16);
     cluster.join(4);
-    assert!(cluster.refusal(2, voters([1])).contains("does not lead"));
+    assert!(refusal(&mut cluster, 2, voters([1])).contains("does not lead"));
     cluster.elect(1);
-    assert!(cluster.refusal(1, Membership::default()).contains("without voters"));
+    assert!(refusal(&mut cluster, 1, Membership::default()).contains("without voters"));
     let joint = Membership::new([NodeId(1)], [NodeId(2)], []).expect("two members");
-    assert!(cluster.refusal(1, joint).contains("outgoing"));
-    let same = cluster.change(1, voters([1, 2, 3]));
+    assert!(refusal(&mut cluster, 1, joint).contains("outgoing"));
+    let same = cluster.change_to(1, voters([1, 2, 3]));
     assert_eq!(cluster.outcomes(1, same)[1..], [Outcome::Completed]);
-    cluster.change(1, voters([1, 2, 3, 4]));
-    assert!(cluster.refusal(1, voters([1, 2])).contains("under way"));
+    cluster.change_to(1, voters([1, 2, 3, 4]));
+    assert!(refusal(&mut cluster, 1, voters([1, 2])).contains("under way"));
     cluster.run(timing().heartbeat * 8);
-    assert_eq!(cluster.votes(2), [1, 2, 3, 4]);
+    assert_eq!(cluster.voters(2), [1, 2, 3, 4]);
 
     let mut options = Options::default();
     (options.phase_1_quorum, options.phase_2_quorum) = (Some(2), Some(2));
-    let mut cluster = Cluster::founded(voters(1..=3), options, 1);
+    let mut cluster = Cluster::with_options(voters(1..=3), options, 1);
     cluster.join(4);
     cluster.elect(1);
-    assert!(cluster.refusal(1, voters([1, 2, 3, 4])).contains("sizes of quorums"), "two and two of four");
+    assert!(
+        refusal(&mut cluster, 1, voters([1, 2, 3, 4])).contains("sizes of quorums"),
+        "two and two of four"
+    );
 }
 
 /// A newcomer that never answers does not become a voter, and is no member any more.
@@ -375,7 +370,7 @@ fn what_cannot_be_is_refused() {
 fn a_newcomer_that_does_not_catch_up_changes_nothing() {
     let mut cluster = windowed(3, 16);
     cluster.elect(1);
-    let change = cluster.change(1, voters([1, 2, 3, 9]));
+    let change = cluster.change_to(1, voters([1, 2, 3, 9]));
     cluster.run(timing().election_timeout_max * 6);
     assert_eq!(cluster.outcomes(1, change)[1..], [Outcome::Refused(Refusal::NotCaughtUp(NodeId(9)))]);
     cluster.run(timing().heartbeat * 2);
@@ -392,7 +387,7 @@ fn a_snapshot_between_a_change_and_its_effect_knows_both() {
     cluster.step(3, consensus_api::Event::SnapshotReceived { from: NodeId(2), mark });
     cluster.complete_writes(3);
     for _ in 0..2 {
-        assert_eq!(cluster.votes(3), [3, 4]);
+        assert_eq!(cluster.voters(3), [3, 4]);
         cluster.wait_long();
         cluster.drop_all();
         cluster.fire(3);
@@ -421,7 +416,7 @@ fn a_member_with_another_window_takes_no_part() {
 
     let mut cluster = windowed(3, 16);
     cluster.elect(1);
-    let outline = cluster.member(1).disk.durable().outline.clone();
+    let outline = cluster.member(1).disk.durable().outline().clone();
     let mut options = Options::default();
     options.window_entries_max = 8;
     let setup = consensus_api::Setup {
@@ -444,9 +439,9 @@ fn reads_begin_anew_when_others_decide() {
     cluster.join(4);
     cluster.join(5);
     cluster.elect(1);
-    cluster.change(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
+    cluster.change_to(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
     cluster.run(timing().heartbeat * 4);
-    cluster.change(1, voters([1, 4, 5]));
+    cluster.change_to(1, voters([1, 4, 5]));
     cluster.read(1, 1);
     let began = cluster.commit(1);
     // Those who decide now are only heard by answers to what left before the read began; those who will decide, by others.
@@ -462,6 +457,6 @@ fn reads_begin_anew_when_others_decide() {
         cluster.pass(Duration::from_millis(10));
     }
     let answer = cluster.answer(1, 1).expect("it is answered").expect("by this leader");
-    assert!(answer > cluster.slot_of_membership(1), "{answer}: at an index that the new voters confirmed");
+    assert!(answer > slot_of_membership(&cluster, 1), "{answer}: at an index that the new voters confirmed");
     assert!(answer > began);
 }

@@ -7,7 +7,7 @@ use consensus_api::{
 };
 use quorate_paxos::{Body, MultiPaxos, Options};
 
-use crate::multi::{Cluster, ballot, is_prepare, timing};
+use crate::multi::{Ballots, Cluster, ballot, is_prepare, timing};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -33,7 +33,7 @@ fn of_two_candidates_in_one_round_one_wins() {
 fn duelling_candidates_come_to_an_end() {
     let mut slow = 0;
     for seed in 0..200 {
-        let mut cluster = Cluster::founded(
+        let mut cluster = Cluster::with_options(
             Membership::of_voters([1, 2, 3].map(NodeId)).expect("a few members"),
             Options::default(),
             seed,
@@ -159,7 +159,7 @@ fn flexible_quorums_choose_with_two_of_five_and_elect_with_four() {
     let mut options = Options::default();
     (options.phase_1_quorum, options.phase_2_quorum) = (Some(4), Some(2));
     let mut cluster =
-        Cluster::founded(Membership::of_voters((1..=5).map(NodeId)).expect("a few members"), options, 1);
+        Cluster::with_options(Membership::of_voters((1..=5).map(NodeId)).expect("a few members"), options, 1);
     cluster.elect(1);
     cluster.propose(1);
     cluster.settle_without(&[3, 4, 5]);
@@ -176,7 +176,7 @@ fn flexible_quorums_choose_with_two_of_five_and_elect_with_four() {
 #[test]
 fn node_numbers_may_be_far_apart() {
     let founders = Membership::of_voters([1, 2, 1 << 40].map(NodeId)).expect("a few members");
-    let mut cluster = Cluster::founded(founders, Options::default(), 1);
+    let mut cluster = Cluster::founded(founders, 1);
     cluster.elect(1 << 40);
     cluster.propose_many(1 << 40, 3);
     cluster.settle();

@@ -3,7 +3,7 @@
 use consensus_api::Index;
 use quorate_paxos::Body;
 
-use crate::multi::{Cluster, Packet, is_accept, timing};
+use crate::multi::{Ballots, Cluster, Packet, is_accept, timing};
 
 fn is_learn(packet: &Packet) -> bool {
     matches!(packet.message.body, Body::Learn { .. })

@@ -5,14 +5,14 @@ use std::time::Duration;
 use consensus_api::{Event, Generation, Index, Membership, NodeId, ReadId, Refusal, Role};
 use quorate_paxos::{Body, Options};
 
-use crate::multi::{Cluster, ballot, is_promise, timing};
+use crate::multi::{Ballots, Cluster, ballot, is_promise, timing};
 
 /// So many voters with leases, led by node 1, which just heard from all.
 fn leased(voters: u64) -> Cluster {
     let mut options = Options::default();
     options.lease_drift_ppm_max = Some(100_000); // a tenth
     let founders = Membership::of_voters((1..=voters).map(NodeId)).expect("a few members");
-    let mut cluster = Cluster::founded(founders, options, 1);
+    let mut cluster = Cluster::with_options(founders, options, 1);
     cluster.elect(1);
     cluster.run(timing().heartbeat * 2);
     cluster

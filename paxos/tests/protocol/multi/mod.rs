@@ -13,29 +13,26 @@ mod reads;
 mod snapshots;
 mod transfers;
 
-use consensus_api::{Entry, Generation, NodeId, Role};
+use consensus_api::{Entry, Generation, NodeId};
 use quorate_paxos::{Body, Message, MultiPaxos};
 
-pub(crate) use crate::cluster::{ballot, log_of, timing, value};
+pub(crate) use testkit::protocol::{timing, value};
 
-pub(crate) type Cluster = crate::cluster::Cluster<MultiPaxos>;
-pub(crate) type Packet = crate::cluster::Packet<Message>;
+pub(crate) use crate::logs::{ballot, log_of};
 
-impl Cluster {
-    /// Makes `id` lead, by the promises of everyone that answers.
-    pub(crate) fn elect(&mut self, id: u64) {
-        self.elect_without(id, &[]);
-    }
+pub(crate) type Cluster = testkit::protocol::Cluster<MultiPaxos>;
+pub(crate) type Packet = testkit::protocol::Packet<Message>;
 
-    pub(crate) fn elect_without(&mut self, id: u64, lost: &[u64]) {
-        self.wait_long();
-        self.fire(id);
-        self.settle_without(lost);
-        assert_eq!(self.role(id), Role::Leader, "node {id} should lead");
-    }
-
+/// What only Multi-Paxos is asked.
+pub(crate) trait Ballots {
     /// Takes `id` through agreement and as far as its own promise: its questions are on their way.
-    pub(crate) fn begin_ballot(&mut self, id: u64) -> Generation {
+    fn begin_ballot(&mut self, id: u64) -> Generation;
+    /// Hands a message to a member, as if it had come over the network.
+    fn inject(&mut self, from: u64, to: u64, ballot: Generation, body: Body, entries: &[Entry]);
+}
+
+impl Ballots for Cluster {
+    fn begin_ballot(&mut self, id: u64) -> Generation {
         self.wait_long();
         self.fire(id);
         self.deliver_only(|packet| matches!(packet.message.body, Body::PreElect { .. }));
@@ -46,8 +43,7 @@ impl Cluster {
         ballot
     }
 
-    /// Hands a message to a member, as if it had come over the network.
-    pub(crate) fn inject(&mut self, from: u64, to: u64, ballot: Generation, body: Body, entries: &[Entry]) {
+    fn inject(&mut self, from: u64, to: u64, ballot: Generation, body: Body, entries: &[Entry]) {
         let message = Message { ballot, body };
         self.deliver(&Packet { from, to, message, entries: entries.to_vec() });
     }

@@ -3,14 +3,17 @@
 use consensus_api::{Engine, Entry, EntryKind, FlowLimits, Generation, Index, Membership, NodeId, Role};
 use quorate_paxos::{Body, Options, ReadRound, Tidings};
 
-use crate::multi::{Cluster, ballot, is_accept, is_prepare, is_promise, log_of, timing, value};
+use crate::multi::{Ballots, Cluster, ballot, is_accept, is_prepare, is_promise, log_of, timing, value};
 
 /// Node 1 is to lead a cluster of three, with so many promises, in which these stand in the logs: (node, slot, ballot).
 fn left_behind(promises: usize, logs: &[(u64, u64, Generation)]) -> (Cluster, Vec<Entry>) {
     let mut options = Options::default();
     options.phase_1_quorum = Some(promises);
-    let mut cluster =
-        Cluster::founded(Membership::of_voters([1, 2, 3].map(NodeId)).expect("a few members"), options, 1);
+    let mut cluster = Cluster::with_options(
+        Membership::of_voters([1, 2, 3].map(NodeId)).expect("a few members"),
+        options,
+        1,
+    );
     let entries: Vec<Entry> = logs.iter().map(|(_, slot, ballot)| cluster.placed(*slot, *ballot)).collect();
     let promised = entries.iter().map(|entry| entry.generation).max().unwrap_or_default();
     for id in 1..=3 {
@@ -130,8 +133,11 @@ fn no_slot_is_free_before_all_that_was_left_is_taken_up() {
         options.window_entries_max = 2;
         options
     };
-    let mut cluster =
-        Cluster::founded(Membership::of_voters([1, 2, 3].map(NodeId)).expect("a few members"), options, 1);
+    let mut cluster = Cluster::with_options(
+        Membership::of_voters([1, 2, 3].map(NodeId)).expect("a few members"),
+        options,
+        1,
+    );
     let entries: Vec<Entry> =
         [2, 5, 6, 9].into_iter().map(|slot| cluster.placed(slot, ballot(1, 2))).collect();
     cluster.add(2, log_of(ballot(1, 2), &entries));

@@ -3,7 +3,7 @@
 use consensus_api::{FlowLimits, Index, Outcome, Refusal, Role};
 use quorate_paxos::{Body, ReadRound};
 
-use crate::multi::{Cluster, Packet, ballot, is_accept, is_accepted, timing};
+use crate::multi::{Ballots, Cluster, Packet, ballot, is_accept, is_accepted, timing};
 
 fn slots(packet: &Packet) -> (u64, u64) {
     if let Body::Accepted { first, last, .. } = packet.message.body { (first.0, last.0) } else { (0, 0) }

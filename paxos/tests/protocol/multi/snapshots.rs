@@ -3,7 +3,7 @@
 use consensus_api::{Engine, Generation, Index, SnapshotMark};
 use quorate_paxos::{Body, ReadRound, Tidings};
 
-use crate::multi::{Cluster, ballot, timing};
+use crate::multi::{Ballots, Cluster, ballot, timing};
 
 /// TigerBeetle PR #364; Raft cuts off what lies behind a snapshot that does not agree. Here it may be chosen.
 #[test]

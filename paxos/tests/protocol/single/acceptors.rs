@@ -3,7 +3,7 @@
 use consensus_api::{Generation, Index};
 use quorate_paxos::single::{Body, Won};
 
-use super::{Cluster, ballot, is_accepted, is_nack, is_promise};
+use super::{Cluster, Peers, ballot, is_accepted, is_nack, is_promise};
 
 const NOTHING_WON: Won = Won { first: Index::ZERO, last: Index::ZERO };
 const ACCEPT: Body = Body::Accept { won: NOTHING_WON };

@@ -3,7 +3,7 @@
 use consensus_api::{Engine, Index};
 use quorate_paxos::single::{Body, Won};
 
-use super::{Cluster, Packet, ballot, is_accept, is_chosen, timing};
+use super::{Cluster, Packet, Peers, ballot, is_accept, is_chosen, timing};
 
 fn is_learn(packet: &Packet) -> bool {
     matches!(packet.message.body, Body::Learn { .. })
@@ -99,7 +99,7 @@ fn a_value_that_may_be_in_a_snapshot_is_not_proposed_again() {
     cluster.carry_snapshot(1, 3);
     assert_eq!((cluster.commit(3), cluster.engine(3).takes_proposals()), (5, true));
     cluster.run(timing().election_timeout_max * 2);
-    assert!(cluster.chosen.values().all(|(.., name)| *name != mine));
+    assert!(cluster.committed.values().all(|entry| entry.proposal != mine));
 }
 
 /// TigerBeetle PR #364 cut a suffix that may have been chosen. A snapshot takes the place of what it covers, and no more.

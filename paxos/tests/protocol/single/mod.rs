@@ -11,21 +11,31 @@ use consensus_api::{Engine, Entry, Generation};
 use quorate_paxos::Paxos;
 use quorate_paxos::single::{Body, Message};
 
-pub(crate) use crate::cluster::{ballot, log_of, timing, value};
+pub(crate) use testkit::protocol::{timing, value};
 
-pub(crate) type Cluster = crate::cluster::Cluster<Paxos>;
-pub(crate) type Packet = crate::cluster::Packet<Message>;
+pub(crate) use crate::logs::{ballot, log_of};
 
-impl Cluster {
+pub(crate) type Cluster = testkit::protocol::Cluster<Paxos>;
+pub(crate) type Packet = testkit::protocol::Packet<Message>;
+
+/// What only the leaderless log is asked.
+pub(crate) trait Peers {
     /// So many members that have heard of each other, and take proposals.
-    pub(crate) fn met(count: u64) -> Self {
+    fn met(count: u64) -> Self;
+    /// Everyone hears everyone.
+    fn greet(&mut self);
+    /// Hands a message to a member, as if it had come over the network.
+    fn say(&mut self, from: u64, to: u64, ballot: Generation, body: Body, entries: &[Entry]);
+}
+
+impl Peers for Cluster {
+    fn met(count: u64) -> Self {
         let mut cluster = Self::new(count);
         cluster.greet();
         cluster
     }
 
-    /// Everyone hears everyone.
-    pub(crate) fn greet(&mut self) {
+    fn greet(&mut self) {
         for id in self.ids() {
             self.fire(id);
         }
@@ -33,8 +43,7 @@ impl Cluster {
         assert!(self.ids().iter().all(|id| self.engine(*id).takes_proposals()));
     }
 
-    /// Hands a message to a member, as if it had come over the network.
-    pub(crate) fn say(&mut self, from: u64, to: u64, ballot: Generation, body: Body, entries: &[Entry]) {
+    fn say(&mut self, from: u64, to: u64, ballot: Generation, body: Body, entries: &[Entry]) {
         let message = Message { ballot, body };
         self.deliver(&Packet { from, to, message, entries: entries.to_vec() });
     }

@@ -1,41 +1,24 @@
 //! Partial connectivity: the three cases of Ng, Haridi, Carbone 2023 ("Omni-Paxos", section 2), on three members and five.
 //! There is nobody to elect, so what counts is who can write: every member that reaches a quorum, at once; and no other.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Cluster, timing};
+use testkit::protocol::Links;
 
-/// Links that carry, in both directions.
-type Links = BTreeSet<(u64, u64)>;
-
-fn links(pairs: impl IntoIterator<Item = (u64, u64)>) -> Links {
-    pairs.into_iter().flat_map(|(a, b)| [(a, b), (b, a)]).collect()
-}
-
-/// Member 1 reaches all, and nobody else reaches anybody but it.
-fn star(count: u64) -> Links {
-    links((2..=count).map(|other| (1, other)))
-}
-
-/// Each member reaches the next.
-fn chain(count: u64) -> Links {
-    links((1..count).map(|one| (one, one + 1)))
-}
+use super::{Cluster, Peers, timing};
 
 /// Whether each member can write, and how long the slowest of those that can took; without the links cut before.
 fn who_writes(cluster: &mut Cluster, links: &Links) -> (Vec<bool>, Duration) {
     let mut slowest = Duration::ZERO;
-    let carries = |from: u64, to: u64| links.contains(&(from, to));
     // Until each has noticed whom it reaches.
-    cluster.run_where(timing().election_timeout_min * 2, carries);
+    cluster.run_on(timing().election_timeout_min * 2, links);
     let members = cluster.ids();
     let writes = members.iter().map(|id| {
         let proposal = cluster.propose(*id);
-        let chosen = |cluster: &Cluster| cluster.chosen.values().any(|(.., name)| *name == proposal);
+        let chosen = |cluster: &Cluster| cluster.committed.values().any(|entry| entry.proposal == proposal);
         let mut took = Duration::ZERO;
         while !chosen(cluster) && took < timing().election_timeout_max {
-            cluster.run_where(Duration::from_millis(20), carries);
+            cluster.run_on(Duration::from_millis(20), links);
             took += Duration::from_millis(20);
         }
         slowest = if chosen(cluster) { slowest.max(took) } else { slowest };
@@ -59,7 +42,7 @@ fn heals(cluster: &mut Cluster) {
 fn the_hub_goes_on_when_it_alone_reaches_a_quorum() {
     for count in [3, 5] {
         let mut cluster = Cluster::met(count);
-        let (writes, slowest) = who_writes(&mut cluster, &star(count));
+        let (writes, slowest) = who_writes(&mut cluster, &Links::star(1, 2..=count));
         // Of three, each arm is a quorum with the hub.
         let expected: Vec<bool> = (1..=count).map(|id| id == 1 || count == 3).collect();
         assert_eq!(writes, expected, "{count} members");
@@ -78,7 +61,7 @@ fn a_hub_that_lags_learns_and_goes_on() {
             cluster.settle_without(&[1]);
         }
         assert_eq!(cluster.commit(1), 0, "the hub has missed them");
-        let (writes, slowest) = who_writes(&mut cluster, &star(count));
+        let (writes, slowest) = who_writes(&mut cluster, &Links::star(1, 2..=count));
         assert!(writes[0] && cluster.commit(1) >= 5, "{count} members");
         assert!(slowest <= timing().heartbeat * 2, "{count} members: {slowest:?}");
         heals(&mut cluster);
@@ -90,7 +73,7 @@ fn a_hub_that_lags_learns_and_goes_on() {
 fn in_a_chain_whoever_reaches_a_quorum_writes() {
     for count in [3, 5] {
         let mut cluster = Cluster::met(count);
-        let (writes, slowest) = who_writes(&mut cluster, &chain(count));
+        let (writes, slowest) = who_writes(&mut cluster, &Links::chain(count));
         let expected: Vec<bool> = (1..=count).map(|id| count == 3 || (2..count).contains(&id)).collect();
         assert_eq!(writes, expected, "{count} members");
         assert!(slowest <= timing().heartbeat * 10, "{count} members: {slowest:?}");

@@ -7,12 +7,13 @@ use consensus_api::{Engine, Generation, Index, Outcome, ProposalId, Refusal, Rol
 use quorate_paxos::single::Body;
 
 use super::{
-    Cluster, Packet, ballot, is_accept, is_accepted, is_nack, is_prepare, is_promise, log_of, timing, value,
+    Cluster, Packet, Peers, ballot, is_accept, is_accepted, is_nack, is_prepare, is_promise, log_of, timing,
+    value,
 };
 
 /// Where a proposal stands among what is chosen.
 fn slots_of(cluster: &Cluster, proposal: ProposalId) -> Vec<u64> {
-    let chosen = cluster.chosen.iter().filter(|(_, (.., name))| *name == proposal);
+    let chosen = cluster.committed.iter().filter(|(_, entry)| entry.proposal == proposal);
     chosen.map(|(slot, _)| slot.0).collect()
 }
 
@@ -133,7 +134,7 @@ fn a_loser_goes_on_only_once_it_has_learnt_what_the_slot_holds() {
     assert_eq!((cluster.commit(2), slots_of(&cluster, theirs)), (1, vec![1]));
     cluster.drop_all();
     cluster.run_without(timing().election_timeout_max, &[1]);
-    assert!(cluster.chosen.keys().eq([&Index(1)]));
+    assert!(cluster.committed.keys().eq([&Index(1)]));
     assert!(slots_of(&cluster, mine).is_empty());
     cluster.run(timing().heartbeat * 10);
     assert_eq!((slots_of(&cluster, mine), slots_of(&cluster, theirs)), (vec![2], vec![1]));
@@ -238,12 +239,12 @@ fn duels_end() {
     for seed in 0..duels {
         let founders =
             consensus_api::Membership::of_voters((1..=3).map(consensus_api::NodeId)).expect("a few members");
-        let mut cluster = Cluster::founded(founders, quorate_paxos::single::Options::default(), seed);
+        let mut cluster = Cluster::founded(founders, seed);
         cluster.greet();
         let all: BTreeSet<ProposalId> = [1, 2, 3].map(|id| cluster.propose(id)).into();
         // Symmetric: each message and each write takes one millisecond.
         let mut passed = Duration::ZERO;
-        while cluster.chosen.values().filter(|(.., name)| all.contains(name)).count() < 3 {
+        while cluster.committed.values().filter(|entry| all.contains(&entry.proposal)).count() < 3 {
             let before = cluster.packets.len();
             cluster.complete_all_writes();
             let packets: Vec<Packet> = cluster.packets.drain(..before).collect();
@@ -265,7 +266,7 @@ fn a_node_that_forgot_its_own_ballot_stops() {
     let mut cluster = Cluster::met(3);
     cluster.propose(1);
     cluster.settle();
-    cluster.add(1, crate::disk::Image::default());
+    cluster.add(1, testkit::protocol::Image::default());
     cluster.say(2, 1, ballot(0, 1), Body::Nack { promised: ballot(1, 1) }, &[]);
     let cause = cluster.member(1).fatal.clone().expect("it stops");
     assert!(cause.contains("does not remember"), "{cause}");

@@ -3,7 +3,7 @@
 use consensus_api::{Engine, Refusal};
 use quorate_paxos::single::Body;
 
-use super::{Cluster, Packet, is_accept, is_prepare, is_promise, timing};
+use super::{Cluster, Packet, Peers, is_accept, is_prepare, is_promise, timing};
 
 fn is_poll(packet: &Packet) -> bool {
     matches!(packet.message.body, Body::Poll { .. })
