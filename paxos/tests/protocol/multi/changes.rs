@@ -301,9 +301,9 @@ fn a_sole_voter_that_does_not_know_it_asks_around() {
     cluster.join(2);
     cluster.fire(1);
     cluster.settle();
-    cluster.change(1, Membership::new([NodeId(1)], [], [NodeId(2)]).expect("two"));
+    cluster.change(1, &[1], &[2]);
     cluster.run(timing().heartbeat * 4);
-    cluster.change(1, voters([2]));
+    cluster.change(1, &[2], &[]);
     let slot = cluster.last(1);
     cluster.take(|packet| packet.to == 2); // the membership is lost on its way
     while cluster.commit(1) < slot + 4 {
