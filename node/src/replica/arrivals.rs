@@ -216,6 +216,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             if let Some(members) = membership_in(&entry) {
                 self.belonging.learn(now, entry.index, members);
             }
+            self.belonging.come_to(now, next);
             let tickets = self.proposals.take(entry.proposal);
             self.out.apply.push(ApplyWork::Entry { entry, tickets });
         }

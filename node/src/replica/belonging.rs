@@ -57,6 +57,8 @@ impl Belonging {
 
     /// That membership is committed, and stands at that entry.
     pub(super) fn learn(&mut self, now: Time, at: Index, members: Membership) {
+        let is_over = members.begins_at().is_some_and(|first| first <= at);
+        let members = if is_over { members.without_outgoing() } else { members };
         let is_member = members.contains(self.me);
         self.removed = match self.removed.take() {
             _ if is_member => None,
@@ -65,6 +67,14 @@ impl Belonging {
         };
         self.was_member |= is_member;
         (self.members, self.at) = (members, at);
+    }
+
+    /// Everything up to there is committed. Where changes take effect at a place in the log, who leaves stays up to there.
+    pub(super) fn come_to(&mut self, now: Time, index: Index) {
+        if self.members.begins_at().is_some_and(|first| first <= index) {
+            let members = std::mem::take(&mut self.members).without_outgoing();
+            self.learn(now, self.at, members);
+        }
     }
 
     /// A node says that it does not know this one, having come so far in the log.
@@ -177,6 +187,18 @@ mod tests {
         );
         belonging.learn(Time(3), Index(30), of(&[1, 2, 3]));
         assert_eq!(belonging.removed, None);
+    }
+
+    #[test]
+    fn who_leaves_at_a_place_in_the_log_is_a_member_up_to_there() {
+        let mut belonging = third();
+        let succeeding = of(&[1, 2]).succeeding([1, 2, 3].map(NodeId), Index(24));
+        belonging.learn(Time(1), Index(20), succeeding.expect("a few members"));
+        belonging.come_to(Time(2), Index(23));
+        assert_eq!(belonging.removed, None, "it still decides");
+        belonging.come_to(Time(3), Index(24));
+        assert_eq!(belonging.removed, Some((Removal { at: Index(20), told_by: None }, Time(3))));
+        assert!(!belonging.knows(NodeId(3)), "nor does it call itself a member");
     }
 
     #[test]

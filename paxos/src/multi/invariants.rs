@@ -221,9 +221,10 @@ pub(super) fn check_cluster(members: &[&MultiPaxos]) -> u64 {
     laws.0
 }
 
-/// Two members that know equally much agree on who decides about every open slot.
+/// Two members that know equally much agree on who decides about every open slot; but who waits to be added knows nobody.
 fn check_configurations(one: &MultiPaxos, other: &MultiPaxos, laws: &mut Laws) {
-    if one.commit != other.commit || one.founders != other.founders {
+    let knows_nobody = |member: &MultiPaxos| member.configurations.newest().voters().is_empty();
+    if one.commit != other.commit || knows_nobody(one) || knows_nobody(other) {
         return;
     }
     for slot in [one.commit.next(), one.commit.plus(one.window)] {

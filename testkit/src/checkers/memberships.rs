@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use consensus_api::{Engine, Entry, EntryKind, Index, Membership, NodeId, Role, SnapshotMark, quorum};
+use consensus_api::{Engine, Entry, EntryKind, Index, Membership, NodeId, SnapshotMark, quorum};
 use node::Errand;
 
 use super::{Checked, violated};
@@ -81,7 +81,8 @@ impl Memberships {
     }
 
     /// Whether `holds` is true of a quorum of those who decide: by the newest membership that is known to be committed, or
-    /// by a newer one, which counts from when it was appended: a leader's, or one on some disk. Where a log may have holes,
+    /// by a newer one, which counts from when it was appended: a leader's, also one that has just stepped down, or one on some
+    /// disk. Where a log may have holes,
     /// it is its place in the log, and nothing else, that tells who decides about an entry.
     pub(super) fn quorum_holds<E: Engine>(
         &self,
@@ -94,7 +95,7 @@ impl Memberships {
         }
         let Some((upto, committed)) = self.committed.last_key_value() else { return false };
         let of_leader = |member: &Member<E>| {
-            let engine = member.engine().filter(|engine| engine.standing().role == Role::Leader);
+            let engine = member.engine().filter(|engine| engine.standing().generation.node == member.id);
             engine.is_some_and(|engine| engine.membership().quorum_holds(&holds))
         };
         let on_disk = |member: &Member<E>| {

@@ -124,6 +124,8 @@ pub struct Simulation<E: Engine> {
     numbered: Numbered,
     errands: Errands,
     checkers: Checkers<E>,
+    /// Everything up to here has been committed by some node.
+    committed: Index,
     chances: Chances,
     journal: Journal,
     report: Report,
@@ -207,6 +209,7 @@ impl<E: Engine> Simulation<E> {
             numbered: Numbered::default(),
             errands: Errands::default(),
             checkers: Checkers::new(founders.clone(), ids.len(), watch),
+            committed: Index::ZERO,
             chances: Chances {
                 disk: random.stream("disk", 0),
                 apply: random.stream("apply", 0),

@@ -223,6 +223,7 @@ impl<E: Engine> Simulation<E> {
     fn note_standing(&mut self, at: usize, before: Standing, after: Standing) {
         let node = self.members[at].id;
         self.journal.moved(self.now, node, before, after);
+        self.committed = self.committed.max(after.commit);
         match (before.role, after.role) {
             (Role::Leader, Role::Leader) => {}
             (_, Role::Leader) => self.count("elections"),

@@ -208,7 +208,7 @@ impl<E: Engine> Simulation<E> {
     }
 
     /// Whether everything is answered, a leader (or, without leaders, any member that proposes) has committed all of its
-    /// log, no change of its membership is under way, and all members have applied that log and hold the same.
+    /// log, and that is all that anybody ever committed, no change of its membership is under way, and all members have applied that log and hold the same.
     fn is_alike(&self) -> bool {
         let leading = self.members.iter().filter_map(|member| {
             let standing = member.engine()?.standing();
@@ -220,6 +220,9 @@ impl<E: Engine> Simulation<E> {
         let membership =
             leading.and_then(|(.., node)| Some(self.members[position(node)].engine()?.membership()));
         let Some(((_, upto, _), membership)) = leading.zip(membership) else { return false };
+        if upto < self.committed {
+            return false;
+        }
         // A disk that was lost takes its member out, until that is known by the disk it has now.
         let is_out = |member: &super::Member<E>| {
             let known = membership.store(member.id);
