@@ -35,14 +35,19 @@ pub(super) fn stepped<E: Engine>(
     Ok(1 + progress.len() as u64)
 }
 
-/// If all lost their power now, a quorum would still know of this leader's round: nobody could win it again.
+/// If all lost their power now, a quorum would still know of this leader's round: nobody could win it again. That is a quorum
+/// of those who decide about what it has proposed so far, save where somebody knows already what is chosen; and whom it has
+/// to ask for more, depends on that.
 fn votes_are_durable<E: Engine>(memberships: &Memberships, members: &[Member<E>], at: usize) -> Checked {
-    let standing = members[at].engine().map(Engine::standing);
-    let (round, next) = standing.map_or_else(Default::default, |it| (it.generation.round, it.commit.next()));
+    let Some(standing) = members[at].engine().map(Engine::standing) else { return Ok(()) };
+    let (round, last) = (standing.generation.round, standing.last);
+    let known = members.iter().filter_map(|member| Some(member.engine()?.standing().commit)).max();
+    let proposed = [known.unwrap_or_default().next().min(last), last];
     let remembers =
         |member: &Member<E>| member.remembered().any(|engine| engine.standing().generation.round >= round);
     let remembering: Vec<_> = members.iter().filter(|it| remembers(it)).map(|it| it.id).collect();
-    if memberships.quorum_holds(members, next, |node| remembering.contains(&node)) {
+    let remembered = |about| memberships.quorum_holds(members, about, |node| remembering.contains(&node));
+    if proposed.into_iter().all(remembered) {
         return Ok(());
     }
     let what =
