@@ -60,6 +60,8 @@ pub(crate) enum Word {
     KnownBy(StoreId),
     /// I take part in the cluster. You were added to it, and no disk of yours is known yet.
     Awaited,
+    /// You have not come far enough in the log: it knows me by this very disk, as of this committed entry.
+    KnownSince { as_of: Index },
     /// You are no member of the cluster that I know, as of the last committed entry that I have come to.
     Unknown { as_of: Index },
 }
@@ -285,6 +287,7 @@ fn put_word(out: &mut BytesMut, word: Word) {
         Word::KnownBy(store) => (2, store),
         Word::Awaited => (3, StoreId::default()),
         Word::Unknown { as_of } => (4, StoreId(u128::from(as_of.0))),
+        Word::KnownSince { as_of } => (5, StoreId(u128::from(as_of.0))),
     };
     out.put_u8(kind);
     out.put_u128_le(store.0);
@@ -295,9 +298,10 @@ fn get_word(from: &mut Bytes) -> Result<Word, MessageError> {
         (2, store) => Ok(Word::KnownBy(store)),
         (1, StoreId(0)) => Ok(Word::Founding),
         (3, StoreId(0)) => Ok(Word::Awaited),
-        (4, StoreId(index)) => match u64::try_from(index) {
-            Ok(index) => Ok(Word::Unknown { as_of: Index(index) }),
-            Err(_) => Err(MessageError("no entry has such a number")),
+        (kind @ (4 | 5), StoreId(index)) => match (kind, u64::try_from(index).map(Index)) {
+            (4, Ok(as_of)) => Ok(Word::Unknown { as_of }),
+            (_, Ok(as_of)) => Ok(Word::KnownSince { as_of }),
+            (_, Err(_)) => Err(MessageError("no entry has such a number")),
         },
         _ => Err(MessageError("an unknown word")),
     }

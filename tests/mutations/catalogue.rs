@@ -27,6 +27,7 @@ pub(crate) const ALL: &[Mutation] = &[
     mutation("node/answers-not-remembered", "a command in a session is carried out as often as it is asked for"),
     mutation("node/any-disk-is-believed", "what is said in a member's name counts from whichever disk"),
     mutation("node/applied-before-durable", "entries are applied before they are durable here"),
+    mutation("node/behind-for-ever", "who was away refuses a member whose disk has changed since, whatever that one says"),
     mutation("node/cache-never-shrinks", "entries never leave memory"),
     mutation("node/forwarded-twice", "the copy of a forwarded proposal is taken again"),
     mutation("node/founded-without-all", "a disk takes part before it has heard from every founder"),

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use node::{ApplyWork, Options, OutgoingFrame, Replica, Start};
+use node::{ApplyWork, Errand, Options, OutgoingFrame, Replica, Start};
 use quorate::{
-    Arrival, Batch, ClusterName, Engine, Entry, Frame, Identity, Incarnation, Index, LogTime, Membership,
-    NodeId, Op, Outline, Recovered, StoreId, Time, WriteSeq,
+    Arrival, Batch, ClusterName, Engine, Entry, Error, Frame, Identity, Incarnation, Index, LogTime,
+    Membership, NodeId, Op, Outline, Recovered, StoreId, Time, WriteSeq,
 };
 
 /// What survives of a node.
@@ -59,6 +59,8 @@ pub(crate) struct Trio<E: Engine> {
     options: Options,
     /// Commands that were answered.
     answered: BTreeSet<u8>,
+    /// How errands ended.
+    administered: Vec<Result<(), Error>>,
     disks: u128,
 }
 
@@ -82,6 +84,7 @@ impl<E: Engine> Trio<E> {
             stalled: None,
             options,
             answered: BTreeSet::new(),
+            administered: Vec::new(),
             disks: numbered,
         };
         (1..=3).for_each(|id| trio.start_anew(id));
@@ -173,6 +176,15 @@ impl<E: Engine> Trio<E> {
         panic!("{}: command {command} is not decided within two minutes", E::NAME);
     }
 
+    /// An operator asks this node for something, and it is done.
+    pub(crate) fn carry_out(&mut self, id: u64, errand: Errand) {
+        let member = self.members.get_mut(&id).unwrap();
+        member.replica.administer(self.now, errand.clone(), 0);
+        let before = self.administered.len();
+        self.pass(Duration::from_secs(10));
+        assert_eq!(self.administered[before..], [Ok(())], "{}: {errand:?}", E::NAME);
+    }
+
     pub(crate) fn is_answered(&self, command: u8) -> bool {
         self.answered.contains(&command)
     }
@@ -219,6 +231,7 @@ impl<E: Engine> Trio<E> {
                 _ => {}
             }
         }
+        self.administered.extend(out.administered.into_iter().map(|(_, end)| end));
         out.frames
     }
 

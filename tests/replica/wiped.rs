@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quorate::{Engine, NodeId};
+use node::Errand;
+use quorate::{Engine, Membership, NodeId};
 
 use crate::trio::Trio;
 
@@ -101,6 +102,30 @@ fn the_word_of_a_newcomer_does_not_hinder_a_founder<E: Engine>() {
     assert!(trio.disk(1).is_founded());
 }
 
+/// Node 3, which does not vote, was away while node 1 got a new disk, and was added again. Then node 1 leads: and node 3, which
+/// knows it by the old disk, comes to where it stands in the log that this has changed.
+fn who_was_away_follows_a_leader_whose_disk_is_new<E: Engine>() {
+    if !E::CAPABILITIES.membership_change {
+        return;
+    }
+    let mut trio = Trio::<E>::new(0);
+    trio.decide(1, 1);
+    let membership = Membership::new([1, 2].map(NodeId), [], [NodeId(3)]).unwrap();
+    trio.carry_out(2, Errand::Replace { membership });
+    trio.connect(&[1, 2]);
+    trio.carry_out(2, Errand::Remove { node: NodeId(1) });
+    trio.start_anew(1);
+    trio.carry_out(2, Errand::AddLearner { node: NodeId(1), address: String::new() });
+    trio.carry_out(2, Errand::Promote { node: NodeId(1) });
+    trio.carry_out(2, Errand::Transfer { to: Some(NodeId(1)) });
+    trio.decide(1, 2);
+    trio.connect(&[1, 2, 3]);
+    trio.pass(Duration::from_secs(10));
+    assert_eq!(trio.replica(3).standing().leader, Some(NodeId(1)), "{}", E::NAME);
+    assert!(trio.applied(3).contains(&2), "{}: {:?}", E::NAME, trio.replica(3).notes());
+    assert_eq!(trio.replica(3).refused_stores(), []);
+}
+
 macro_rules! all {
     ($name:ident, $engine:ty) => {
         mod $name {
@@ -122,6 +147,11 @@ macro_rules! all {
             #[test]
             fn nothing_is_decided_until_all_founders_have_met() {
                 super::nothing_is_decided_until_all_founders_have_met::<$engine>();
+            }
+
+            #[test]
+            fn who_was_away_follows_a_leader_whose_disk_is_new() {
+                super::who_was_away_follows_a_leader_whose_disk_is_new::<$engine>();
             }
 
             #[test]

@@ -83,6 +83,10 @@ fn golden() -> Vec<(Envelope<Sound>, &'static str)> {
             word(Word::Unknown { as_of: index }),
             "0b 08000000000000000000000000000000 04 05000000000000000000000000000000",
         ),
+        (
+            word(Word::KnownSince { as_of: index }),
+            "0b 08000000000000000000000000000000 05 05000000000000000000000000000000",
+        ),
     ]
 }
 

@@ -85,6 +85,11 @@ impl Belonging {
         }
     }
 
+    /// The newest committed membership that was handed to the state machine, and the entry it stands at.
+    pub(super) const fn members_as_of(&self) -> (Index, &Membership) {
+        (self.at, &self.members)
+    }
+
     pub(super) fn knows(&self, node: NodeId) -> bool {
         self.members.contains(node)
     }

@@ -192,7 +192,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         let is_known = is_known || mutated("node/another-disk-takes-part");
         let Some(founding) = &mut self.founding else {
             return match word {
-                Word::KnownBy(known) if !is_known => self.is_refused(from, known),
+                Word::KnownBy(known) if !is_known => self.is_refused((from, store), known),
+                Word::KnownSince { as_of } => self.told_ahead(from, store, as_of),
                 Word::Unknown { as_of } => self.told_unknown(now, from, as_of),
                 _ => {}
             };
@@ -200,9 +201,10 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         match word {
             Word::Founding => founding.meets(from, store),
             Word::KnownBy(_) if is_known => founding.meets(from, store),
-            Word::KnownBy(known) => self.is_refused(from, known),
+            Word::KnownBy(known) => self.is_refused((from, store), known),
             Word::Awaited => self.take_part(now, Membership::default()),
-            Word::Unknown { .. } => self.is_refused(from, StoreId::default()),
+            Word::Unknown { .. } => self.is_refused((from, store), StoreId::default()),
+            Word::KnownSince { .. } => {} // to one that refuses others, and a founder refuses nobody
         }
     }
 }

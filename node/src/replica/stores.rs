@@ -1,10 +1,16 @@
 //! [`Stores`]: whether a member speaks from the disk that it made its promises with.
+//!
+//! By which disk a member is known stands in the log, and a node that was away may be far behind in it: then a member that
+//! lost its disk, and was added again since, is refused there, and if it is the leader, the node would never come further. So
+//! whoever is refused, and stands in its own log with the disk it has, says as of which committed entry; and who has not
+//! come to that entry believes it until then. A disk that its member is no longer known by can say so, too, but only of an
+//! entry before the one that took it out: it is believed where the disk was the member's at that time, and no further.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use consensus_api::mutation::mutated;
-use consensus_api::{Engine, Event, NodeId, Role, StoreId, Time};
+use consensus_api::{Engine, Event, Index, NodeId, Role, StoreId, Time};
 
 use super::Replica;
 use crate::envelope::{Envelope, Word};
@@ -17,6 +23,8 @@ pub(super) struct Stores {
     refused: BTreeMap<NodeId, StoreRefusal>,
     /// This node's own, as others say.
     own: Option<StoreRefusal>,
+    /// Those that a committed entry names to which this node has not come yet, and which one, by the members.
+    ahead: BTreeMap<NodeId, (StoreId, Index)>,
 }
 
 impl Stores {
@@ -35,7 +43,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// Whether what is said from this disk is what the member says. If not, the disk is told.
     pub(super) fn admits(&mut self, from: NodeId, store: StoreId) -> bool {
         let Some(known) = self.engine.membership().store(from) else { return true };
-        if known == store || mutated("node/any-disk-is-believed") {
+        if known == store || self.is_ahead(from, store, known) || mutated("node/any-disk-is-believed") {
             self.stores.refused.remove(&from);
             return true;
         }
@@ -60,10 +68,30 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
+    /// Whether that disk is the member's as of an entry that this node has not come to, and the one that it knows is the one
+    /// it was up to there: not one of a later change.
+    fn is_ahead(&self, member: NodeId, store: StoreId, known: StoreId) -> bool {
+        let says = self.stores.ahead.get(&member).filter(|(ahead, _)| *ahead == store);
+        let (upto, members) = self.belonging.members_as_of();
+        says.is_some_and(|(_, as_of)| *as_of > upto) && members.store(member) == Some(known)
+    }
+
+    /// That member says that it is known by that disk as of this committed entry.
+    pub(super) fn told_ahead(&mut self, member: NodeId, store: StoreId, as_of: Index) {
+        let (upto, members) = self.belonging.members_as_of();
+        if as_of > upto && members.contains(member) && !mutated("node/behind-for-ever") {
+            self.stores.ahead.insert(member, (store, as_of));
+        }
+    }
+
     /// Somebody knows this node by another disk, or, if `known` is zero, not at all.
-    pub(super) fn is_refused(&mut self, by: NodeId, known: StoreId) {
+    pub(super) fn is_refused(&mut self, (by, asked): (NodeId, StoreId), known: StoreId) {
+        let (as_of, members) = self.belonging.members_as_of();
         if self.is_known() {
-            return; // whoever says so has not heard that this node was added again
+            if members.store(self.identity.node) == Some(self.identity.store) {
+                self.ship(by, Envelope::Word { asked, word: Word::KnownSince { as_of } }, Bytes::new());
+            }
+            return;
         }
         let refusal = StoreRefusal { node: self.identity.node, known, found: self.identity.store };
         if self.stores.own.replace(refusal) != Some(refusal) {

@@ -313,6 +313,8 @@ impl Paxos {
         self.won = (ballot, Won { first, last: slot });
         self.timers.succeeded();
         self.commit_upto(slot, effects);
+        // What an earlier life or another member has left above is taken up in one go, not one slot a timeout.
+        self.timers.finish = self.timers.now;
         let message = Message { ballot, body: Body::Chosen { won: self.won.1 } };
         for member in self.others() {
             effects.send(member, After::Now, message);

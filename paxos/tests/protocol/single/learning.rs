@@ -21,6 +21,22 @@ fn who_missed_the_announcement_learns_from_anyone() {
     assert_eq!((cluster.commit(3), cluster.shape(3).as_str()), (1, "C"));
 }
 
+/// After all of them have crashed nobody knows any more what is chosen: one finds out, slot after slot, without a pause
+/// between them.
+#[test]
+fn what_an_earlier_life_left_is_taken_up_in_one_go() {
+    let mut cluster = Cluster::met(3);
+    for _ in 0..20 {
+        cluster.propose(1);
+        cluster.settle();
+    }
+    cluster.ids().into_iter().for_each(|id| cluster.crash(id));
+    cluster.ids().into_iter().for_each(|id| cluster.restart(id));
+    assert_eq!(cluster.commit(1), 0);
+    cluster.run(timing().election_timeout_max * 2);
+    assert!(cluster.ids().iter().all(|id| cluster.commit(*id) == 20));
+}
+
 /// Whoever was away gets what it missed in frames of bounded size.
 #[test]
 fn a_member_that_was_away_catches_up_in_frames() {
