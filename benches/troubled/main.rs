@@ -6,10 +6,12 @@
 //! whatever is sent there. `-- --rounds 3 --seconds 1` makes it shorter.
 
 mod member;
+#[path = "../../tests/ports/mod.rs"]
+mod ports;
 mod wires;
 
 use std::error::Error;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use member::Member;
+use ports::free_ports;
 use wires::{Trouble, wire};
 
 /// Members that are well. Four of seven are a quorum.
@@ -69,17 +72,15 @@ struct Cluster {
 
 impl Cluster {
     fn start(folder: &Path, in_trouble: bool) -> Result<Self, Box<dyn Error>> {
-        let held: Vec<TcpListener> =
-            (1..=UNREACHABLE).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-        let at: Vec<SocketAddr> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
-        drop(held);
+        let at =
+            free_ports::<{ UNREACHABLE as usize }>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let begun = Arc::new(AtomicBool::new(false));
         let address = |from: u64, to: u64| -> Result<SocketAddr, Box<dyn Error>> {
             let real = at[to as usize - 1];
             Ok(match (from, to) {
-                _ if !in_trouble => real,
+                _ if !in_trouble || from == to => real,
                 (_, UNREACHABLE) => wire(real, Trouble::Swallows, &begun)?,
-                (FLAPPING, _) | (_, FLAPPING) if from != to => wire(real, Trouble::Flaps, &begun)?,
+                (FLAPPING, _) | (_, FLAPPING) => wire(real, Trouble::Flaps, &begun)?,
                 _ => real,
             })
         };
