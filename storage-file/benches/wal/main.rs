@@ -22,6 +22,9 @@ struct Arguments {
     /// Rounds.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
+    /// Entries in a batch of the one writer.
+    #[arg(long, num_args = 1.., default_values_t = [1, 16, 256])]
+    batches: Vec<u64>,
     /// Where to write; by default the folder for temporary files.
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -66,7 +69,7 @@ fn one_writer(dir: &Path, arguments: &Arguments) {
     println!(
         "| one writer, 256 bytes | raw write + fdatasync per second | log per second | ratio |\n|---|---|---|---|"
     );
-    for batch in [1_u64, 16, 256] {
+    for batch in arguments.batches.iter().copied() {
         let (mut raws, mut logs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let bytes = writers::batch_bytes(batch as usize);
         let mut raw = raw::Raw::new(&dir.join(format!("raw-{batch}")), bytes);

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const FILE_BYTES: u64 = 64 << 20;
+const FILE_BYTES: u64 = 384 << 20;
 
 /// A file of zeros, written from front to back and again.
 pub(crate) struct Raw {

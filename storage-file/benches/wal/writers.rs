@@ -67,34 +67,59 @@ fn warm(mut log: FileLog) -> (FileLog, u64) {
     (log, last)
 }
 
-/// A writer that waits for each of its batches.
+/// A writer that waits for each of its batches. Behind it the log is compacted, as it is in any service that runs for a
+/// while: so segments are used again, and none has to be filled with zeros.
 pub(crate) struct One {
     log: FileLog,
     last: u64,
     entries: u64,
     body: Bytes,
+    compacted: u64,
 }
+
+/// Entries that are kept: three segments, about.
+const KEPT: u64 = 500_000;
+/// Compacted at a time: half a segment, about.
+const COMPACTED: u64 = 90_000;
 
 impl One {
     /// A writer of batches of so many entries.
     pub(crate) fn new(path: &Path, entries: u64) -> Self {
         let (log, last) = warm(FileLog::open(path).unwrap());
-        Self { log, last, entries, body: body(256) }
+        let mut writer = Self { log, last, entries: 256, body: body(256), compacted: 0 };
+        while writer.compacted < KEPT {
+            writer.per_second(0.2);
+        }
+        writer.entries = entries;
+        writer
     }
 
-    /// Batches per second, one under way at a time.
+    /// Batches per second, one under way at a time. The next one is made meanwhile: what comes to the log is there already.
     pub(crate) fn per_second(&mut self, seconds: f64) -> f64 {
-        let (begin, mut count) = (Instant::now(), 0);
+        let (mut next, mut count) = (self.batch(), 0);
+        let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs_f64(seconds) {
-            let first = self.last + 1;
-            let batch: Batch =
-                (first..first + self.entries).map(|at| Op::Put(entry(at, &self.body))).collect();
-            self.last += self.entries;
-            self.log.submit(WriteSeq(self.last), batch).unwrap();
+            self.log.submit(WriteSeq(self.last), next).unwrap();
+            next = self.batch();
             wait(&mut self.log);
             count += 1;
         }
-        f64::from(count) / begin.elapsed().as_secs_f64()
+        let elapsed = begin.elapsed();
+        self.log.submit(WriteSeq(self.last), next).unwrap();
+        wait(&mut self.log);
+        f64::from(count) / elapsed.as_secs_f64()
+    }
+
+    fn batch(&mut self) -> Batch {
+        let first = self.last + 1;
+        let entries = (first..first + self.entries).map(|at| Op::Put(entry(at, &self.body)));
+        let compact = (self.last > self.compacted + KEPT + COMPACTED).then(|| {
+            self.compacted += COMPACTED;
+            Op::Compact { upto: Index(self.compacted), generation: Generation::new(1, NodeId(1)) }
+        });
+        let batch = entries.chain(compact).collect();
+        self.last += self.entries;
+        batch
     }
 }
 
