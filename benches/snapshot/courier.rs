@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::Failure;
 
+const DELIVERED: &str = "delivered";
 const PIECE_BYTES: usize = 256 << 10;
 /// Synced as often as our own log does with a snapshot that arrives.
 const SYNC_BYTES: u64 = 8 << 20;
@@ -34,17 +35,21 @@ impl Courier {
         Ok(Self { parcel, bytes, bytes_per_second })
     }
 
+    /// Throws away what was delivered: removing a large file holds up a disk, too.
+    pub(crate) fn clear(to: &Path) -> Result<(), Failure> {
+        Ok(fs::remove_file(to.join(DELIVERED))?)
+    }
+
     /// Carries it, on two threads of its own. How long that took.
     pub(crate) async fn carry(&self, to: &Path) -> Result<Duration, Failure> {
         let (begin, bytes, rate) = (Instant::now(), self.bytes, self.bytes_per_second);
-        let (parcel, to) = (self.parcel.clone(), to.join("delivered"));
+        let (parcel, to) = (self.parcel.clone(), to.join(DELIVERED));
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let socket = TcpStream::connect(listener.local_addr()?)?;
         let sender = thread::spawn(move || send(&parcel, socket, rate));
         let (done, is_done) = oneshot::channel();
         thread::spawn(move || {
-            let received = receive(&listener, &to, bytes);
-            let _ = done.send(received.and_then(|()| fs::remove_file(&to)));
+            let _ = done.send(receive(&listener, &to, bytes));
         });
         is_done.await??;
         sender.join().map_err(|_| "the sender of a file panicked")??;

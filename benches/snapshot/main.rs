@@ -187,6 +187,7 @@ impl Cluster {
         let load = self.load(plan.writes_per_second)?;
         courier.carry(folder).await?;
         let moving = load.end().await?;
+        Courier::clear(folder)?;
         sleep(REST).await;
         Ok(moving)
     }
