@@ -19,10 +19,10 @@ fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// What stands between backticks and looks like a test, or a file of tests.
+/// What stands between backticks and looks like a test, a file of tests, or a transcript.
 fn named(cell: &str) -> Vec<&str> {
     let quoted = cell.split('`').skip(1).step_by(2);
-    quoted.filter(|name| name.contains("::") || name.contains(".rs")).collect()
+    quoted.filter(|name| ["::", ".rs", ".txt"].iter().any(|mark| name.contains(mark))).collect()
 }
 
 /// Why this name is none, if it is none.
@@ -66,4 +66,6 @@ fn a_test_that_does_not_exist_is_complained_about() {
     assert!(complaint("election::nobody_ever_wrote_this").is_some());
     assert!(complaint("nowhere::equal_seeds_do_not_make_equal_timeouts").is_some());
     assert!(complaint("tests/cluster/faults.rs::a_leader_whose_disk_hangs_gives_way").is_none());
+    assert!(complaint("tests/transcripts/raft/nobody_ever_wrote_this.txt").is_some());
+    assert!(complaint("tests/transcripts/raft/figure_7.txt").is_none());
 }

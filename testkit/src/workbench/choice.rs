@@ -5,7 +5,7 @@ use std::time::Duration;
 use consensus_api::{After, Engine, Entry, Event, Index, NodeId, Role, Setup, Time};
 
 use super::member::{Bench, Packet};
-use super::{Workbench, limits, timing};
+use super::{Workbench, timing};
 use crate::Random;
 
 /// One thing that happens.
@@ -143,7 +143,8 @@ impl<E: Engine> Workbench<E> {
     }
 
     pub(super) fn start(&mut self, node: NodeId) {
-        let (founders, options, seed) = (self.founders.clone(), self.options.clone(), self.seed);
+        let (founders, options, flow, seed) =
+            (self.founders.clone(), self.options.clone(), self.limits, self.seed);
         let member = self.bench(node);
         member.lives += 1;
         let setup = Setup {
@@ -152,7 +153,7 @@ impl<E: Engine> Workbench<E> {
             now: member.now,
             seed: seed.wrapping_mul(1_000_003) ^ node.0 << 32 ^ member.lives,
             timing: timing(),
-            flow: limits(),
+            flow,
             options,
         };
         let engine = match E::recover(setup, member.durable.outline()) {
@@ -207,7 +208,7 @@ impl<E: Engine> Workbench<E> {
         }
     }
 
-    fn step(&mut self, node: NodeId, event: Event<'_, E::Message>) {
+    pub(super) fn step(&mut self, node: NodeId, event: Event<'_, E::Message>) {
         let member = self.bench(node);
         let now = member.now;
         let Some(mut engine) = member.engine.take() else { return };
@@ -233,14 +234,16 @@ impl<E: Engine> Workbench<E> {
         member.reads.append(&mut effects.reads);
         member.fatal = member.fatal.take().or(effects.fatal.take());
         let (committed, sends) = (effects.committed, std::mem::take(&mut effects.sends));
-        assert!(
-            effects.restore.is_none() && effects.snapshots_needed.is_empty(),
-            "nothing is compacted here"
-        );
+        member.snapshots_needed.extend(effects.snapshots_needed.drain(..));
+        let restored = effects.restore.take();
         effects.clear();
         member.effects = effects;
         assert!(member.fatal.is_none(), "node {node} cannot go on: {:?}", member.fatal);
         self.note_committed(node, committed);
+        if let Some(mark) = restored {
+            self.bench(node).applied = mark.index;
+            self.step(node, Event::Applied(mark.index));
+        }
         for send in sends {
             match (send.after, send.entries) {
                 (After::Durable(seq), None) if seq > self.bench(node).durable_seq => {

@@ -1,6 +1,6 @@
 //! [`Bench`]: one engine, what is durable for it and what is not, and what it has said.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use consensus_api::{
@@ -55,6 +55,8 @@ pub struct Bench<E: Engine> {
     pub proposals: Vec<(ProposalId, Outcome)>,
     /// What became of reads in this life.
     pub reads: Vec<(ReadId, Result<Index, Refusal>)>,
+    /// Whom it wants to send a snapshot.
+    pub snapshots_needed: BTreeSet<NodeId>,
     /// Why the engine cannot go on, if it said so.
     pub fatal: Option<String>,
 }
@@ -74,6 +76,7 @@ impl<E: Engine> Default for Bench<E> {
             lives: 0,
             proposals: Vec::new(),
             reads: Vec::new(),
+            snapshots_needed: BTreeSet::new(),
             fatal: None,
         }
     }
@@ -116,6 +119,6 @@ impl<E: Engine> Hash for Bench<E> {
         for (seq, to, message) in &self.held {
             (seq.0 - self.durable_seq.0.min(seq.0), to, message).hash(state);
         }
-        self.fatal.hash(state);
+        (&self.snapshots_needed, &self.fatal).hash(state);
     }
 }

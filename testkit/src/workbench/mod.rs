@@ -5,6 +5,7 @@
 //! ([`transcript`](crate::transcript)). A list of choices is a run, and can be made again.
 
 mod choice;
+mod disks;
 mod member;
 mod search;
 
@@ -28,6 +29,7 @@ pub struct Workbench<E: Engine> {
     packets: Vec<Packet<E::Message>>,
     founders: Membership,
     options: E::Options,
+    limits: FlowLimits,
     seed: u64,
     /// Writes become durable as they are made.
     pub sync_at_once: bool,
@@ -42,12 +44,18 @@ pub struct Workbench<E: Engine> {
 impl<E: Engine> Workbench<E> {
     /// So many members, with empty disks.
     pub fn new(count: u64, options: E::Options, seed: u64) -> Self {
+        Self::with_limits(count, options, seed, LIMITS)
+    }
+
+    /// The same, with this much on its way to a peer at most.
+    pub fn with_limits(count: u64, options: E::Options, seed: u64, limits: FlowLimits) -> Self {
         let founders = Membership::of_voters((1..=count).map(NodeId)).unwrap_or_default();
         let mut bench = Self {
             members: (1..=count).map(|id| (NodeId(id), Bench::default())).collect(),
             packets: Vec::new(),
             founders,
             options,
+            limits,
             seed,
             sync_at_once: false,
             committed: BTreeMap::new(),
@@ -162,9 +170,9 @@ fn timing() -> Timing {
     Timing::default()
 }
 
-const fn limits() -> FlowLimits {
-    FlowLimits { inflight_frames_max: 4, inflight_bytes_max: 1 << 20, frame_bytes_max: 1 << 16 }
-}
+/// How much may be on its way to a peer, unless something else is said.
+pub(crate) const LIMITS: FlowLimits =
+    FlowLimits { inflight_frames_max: 4, inflight_bytes_max: 1 << 20, frame_bytes_max: 1 << 16 };
 
 /// When members start: far from zero, so that nothing seems to have been heard at the beginning of time.
 const START: Time = Time(1_000_000_000_000);
