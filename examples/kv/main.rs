@@ -11,6 +11,17 @@
 //! `redis-cli ADMIN`) changes who takes part; `kv --help` has the options, and docs/membership.md the steps. If a majority of
 //! the disks is lost for good, docs/lost-quorum.md tells what `kv unsafely-recover` can do.
 //!
+//! # Exactly once
+//!
+//! A Redis client that gets no answer does not know whether its INCR happened. `kv client` does: it numbers its commands
+//! within a session that the members replicate, and asks one member after the other until one answers.
+//!
+//! ```text
+//! kv --sessions-port 7401
+//! kv client --servers 1=127.0.0.1:7401,2=127.0.0.1:7402,3=127.0.0.1:7403 INCR visits
+//! kv client --servers ... < commands           one command a line, all in one session
+//! ```
+//!
 //! # How it is made
 //!
 //! What is replicated is [`store`]: a state machine that knows neither network nor disk. Its vocabulary is [`command`].
@@ -23,6 +34,7 @@
 //!
 //! [`connection`] runs one client, [`server`] lets them in, [`member`] puts a node and its server on a thread of their
 //! own. [`session`] answers what concerns the connection and not the store, [`admin`] what concerns the cluster.
+//! [`sessions`] is the member's side of [`client`], the client that counts its commands.
 //!
 //! # What a client may rely on
 //!
@@ -36,6 +48,7 @@
 #![allow(unreachable_pub, reason = "an example is a program: nothing in it is reached from outside")]
 
 mod admin;
+mod client;
 mod command;
 mod connection;
 mod credentials;
@@ -57,6 +70,7 @@ mod reply;
 mod request;
 mod server;
 mod session;
+mod sessions;
 mod snapshot;
 mod store;
 mod transaction;
@@ -82,6 +96,7 @@ async fn main() -> ExitCode {
         Some(Subcommand::Node(node)) => run_one(node, false).await,
         Some(Subcommand::Join(node)) => run_one(node, true).await,
         Some(Subcommand::Admin(asked)) => operator::run(&asked),
+        Some(Subcommand::Client(asked)) => client::run(asked).await,
         Some(Subcommand::UnsafelyRecover(asked)) => lost_quorum::run(&asked).await,
     };
     match outcome {
@@ -110,6 +125,9 @@ async fn run_three(options: Options) -> Result<(), String> {
             common: options.common.clone(),
             data: options.data.join(format!("node-{id}")),
             client: format!("127.0.0.1:{port}"),
+            sessions: options
+                .sessions_port
+                .map(|first| format!("127.0.0.1:{}", first + (port - options.port))),
             peer_listener,
             peers: peers.clone(),
             shown: Shown::default(),
@@ -138,6 +156,7 @@ async fn run_one(options: NodeOptions, joins: bool) -> Result<(), String> {
         common: options.common.clone(),
         data: options.data.clone(),
         client: options.client.clone(),
+        sessions: options.sessions.clone(),
         peer_listener,
         peers: peers.clone(),
         shown: shown.clone(),

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use crate::credentials::Shown;
 use crate::options::Common;
 use crate::server::serve;
+use crate::sessions;
 use crate::store::Store;
 
 /// What a member is made of.
@@ -27,6 +28,8 @@ pub struct Member {
     pub data: PathBuf,
     /// Where clients connect.
     pub client: String,
+    /// Where clients with sessions connect.
+    pub sessions: Option<String>,
     /// Where the other members connect.
     pub peer_listener: PeerListener,
     /// Where the members are, as seen from here.
@@ -97,7 +100,12 @@ impl Member {
             }
             _ => format!("cannot serve clients on {}: {error}", self.client),
         })?;
+        let sessions = self.sessions.clone();
         let node = self.assemble()?;
+        let sessions = match sessions {
+            Some(address) => Some(sessions::open(&address, node.clone(), &limits).await?),
+            None => None,
+        };
         let listener = socket.listen(CLIENTS_WAITING_MAX)?;
         let _ = serving.send(node.clone());
         let mut stopping = stop.subscribe();
@@ -112,14 +120,16 @@ impl Member {
         // What is under way is answered first, and the answers get some time to leave.
         node.shutdown().await;
         sleep(FAREWELL).await;
-        drop(clients);
+        drop((clients, sessions));
         cause.map_or(Ok(()), |cause| Err(cause.as_ref().into()))
     }
 
     /// Puts the node together and starts it.
     fn assemble(self) -> Result<Node<Store>, StartError> {
         let members: Vec<NodeId> = self.peers.iter().map(|(id, _)| id).collect();
+        let options = self.common.node_options();
         let builder = Node::builder(self.common.cluster, self.id, members, Store::default())
+            .options(options)
             .storage(FileLog::open(&self.data)?)
             .transport(self.shown.secure(self.peer_listener.with_peers(self.id, self.peers)));
         let builder = if self.joins { builder.join() } else { builder };

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser};
 
@@ -22,6 +23,9 @@ pub struct Options {
     /// Where clients of the first node connect; those of the others at the two ports after it.
     #[arg(long, default_value_t = 6401, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65533))]
     pub port: u16,
+    /// Where `kv client` finds the first node; the others at the two ports after it. Without it, nowhere.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65533))]
+    pub sessions_port: Option<u16>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -34,6 +38,9 @@ pub enum Subcommand {
     Join(NodeOptions),
     /// Asks a member that runs about the cluster, or for a change: who takes part, and who leads.
     Admin(AdminOptions),
+    /// Carries commands out exactly once, whatever happens to the members meanwhile: the command that is given, or else each
+    /// line of the standard input, one after the other. Members need --sessions for it.
+    Client(ClientOptions),
     /// For a cluster that has lost a majority of its disks for good: shows what a stopped member holds and what may be lost,
     /// and founds another cluster from it once that is accepted.
     UnsafelyRecover(Recovery),
@@ -67,6 +74,24 @@ pub struct Recovery {
     /// alone, if none are named; the others are added while it runs.
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     pub founders: Vec<u64>,
+}
+
+/// Whom to ask, and for what.
+#[derive(Clone, Debug, Args)]
+pub struct ClientOptions {
+    /// The members, and where each takes sessions: what its --sessions says, such as 1=10.0.0.1:7401,2=10.0.0.2:7401. Members
+    /// that do not run do no harm.
+    #[arg(long, value_name = "ID=ADDR", value_delimiter = ',', required = true)]
+    pub servers: Vec<Peer>,
+    /// The cluster's name.
+    #[arg(long, default_value = "kv", value_name = "NAME")]
+    pub cluster: String,
+    /// A command is tried for so long, on one member after the other.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub deadline: u64,
+    /// The command: its name and its arguments, such as INCR visits.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+    pub words: Vec<String>,
 }
 
 /// What an operator wants, and whom to ask.
@@ -122,6 +147,9 @@ pub struct NodeOptions {
     /// Where clients connect, such as 0.0.0.0:6379.
     #[arg(long, value_name = "ADDR")]
     pub client: String,
+    /// Where `kv client` connects, such as 0.0.0.0:7401. Without it, nowhere.
+    #[arg(long, value_name = "ADDR")]
+    pub sessions: Option<String>,
     /// Where the other members connect, such as 0.0.0.0:7000.
     #[arg(long, value_name = "ADDR")]
     pub peer_listen: String,
@@ -143,8 +171,24 @@ pub struct Common {
     /// The cluster's name. Nodes of different clusters refuse each other.
     #[arg(long, default_value = "kv", value_name = "NAME")]
     pub cluster: String,
+    /// The longest silence after which a member takes its leader for dead; the shortest is half of it. All members need
+    /// the same.
+    #[arg(long, default_value_t = 2000, value_name = "MS", value_parser = clap::value_parser!(u64).range(400..=600_000))]
+    pub election_timeout_ms: u64,
     #[command(flatten)]
     pub limits: Limits,
+}
+
+impl Common {
+    /// What a node is told of time. A request waits for longer than an election takes.
+    pub fn node_options(&self) -> quorate::Options {
+        let election_timeout_max = Duration::from_millis(self.election_timeout_ms);
+        let mut options = quorate::Options::default();
+        options.timing.election_timeout_max = election_timeout_max;
+        options.timing.election_timeout_min = election_timeout_max / 2;
+        options.request_deadline = options.request_deadline.max(election_timeout_max * 5 / 2);
+        options
+    }
 }
 
 /// A member and its address.

@@ -270,8 +270,13 @@ fn versions(store: &Store, keys: Vec<Bytes>) -> Vec<Watched> {
 
 /// Answers a burst from one state, or hands all of it back.
 fn answer(store: &Store, queries: Vec<Query>) -> Outcome {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = LogTime(wall.as_millis() as u64);
+    let now = wall_time();
     let responses: Result<_, Undecided> = queries.iter().map(|query| store.answer(query, now)).collect();
     responses.map_err(|Undecided| queries)
+}
+
+/// The wall clock of this node, for queries outside the log.
+pub fn wall_time() -> LogTime {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    LogTime(wall.as_millis() as u64)
 }

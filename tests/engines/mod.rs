@@ -71,6 +71,7 @@ pub(crate) fn same_features() -> Vec<&'static str> {
         ("paxos", cfg!(feature = "paxos")),
         ("tcp", cfg!(feature = "tcp")),
         ("file", cfg!(feature = "file")),
+        ("client", cfg!(feature = "client")),
         ("tls", cfg!(feature = "tls")),
     ];
     let mut arguments = vec!["--no-default-features"];

@@ -1,6 +1,6 @@
 //! `examples/kv` as its users meet it: real processes, real sockets, the Redis protocol.
 
-#![cfg(all(feature = "__engine", feature = "tcp", feature = "file"))]
+#![cfg(all(feature = "__engine", feature = "tcp", feature = "file", feature = "client"))]
 
 mod clients;
 mod crashes;
@@ -8,6 +8,7 @@ mod credentials;
 mod differential;
 #[path = "../engines/mod.rs"]
 mod engines;
+mod exactly_once;
 mod kills;
 mod left_behind;
 mod lost_quorum;

@@ -27,6 +27,7 @@ pub(crate) struct Cluster {
     /// Also of members that may yet be added.
     client_ports: [u16; 6],
     peer_ports: [u16; 6],
+    session_ports: [u16; 6],
     limits: Vec<String>,
     members: HashMap<u64, Child>,
 }
@@ -37,13 +38,15 @@ impl Cluster {
         Self::start_with(&[])
     }
 
-    /// The same with further options for each, in which `{id}` stands for its number.
+    /// The same with further options for each, in which `{id}` stands for its number and `{sessions}` for where it may
+    /// take sessions.
     pub(crate) fn start_with(limits: &[&str]) -> Self {
-        let [client_ports, peer_ports] = [free_ports(), free_ports()];
+        let [client_ports, peer_ports, session_ports] = [free_ports(), free_ports(), free_ports()];
         let mut cluster = Self {
             folder: TempDir::new().expect("a folder for the test"),
             client_ports,
             peer_ports,
+            session_ports,
             limits: limits.iter().map(|&limit| limit.to_owned()).collect(),
             members: HashMap::new(),
         };
@@ -87,7 +90,9 @@ impl Cluster {
         for peer in members {
             command.args(["--peer", &format!("{peer}={}", at(self.peer_port(*peer)))]);
         }
-        command.args(self.limits.iter().map(|limit| limit.replace("{id}", &id.to_string())));
+        let (own, sessions) = (id.to_string(), at(self.session_ports[id as usize - 1]));
+        let option = |option: &String| option.replace("{id}", &own).replace("{sessions}", &sessions);
+        command.args(self.limits.iter().map(option));
         command
     }
 
@@ -111,6 +116,14 @@ impl Cluster {
         let output = run_to_end(kv().args(["admin", "--client", &client]).args(words));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// `kv client` for the founders, if they take sessions.
+    pub(crate) fn session_client(&self) -> Command {
+        let server = |id: u64| format!("{id}=127.0.0.1:{}", self.session_ports[id as usize - 1]);
+        let mut command = kv();
+        command.args(["client", "--servers", &MEMBERS.map(server).join(",")]);
+        command
     }
 
     pub(crate) fn peer_port(&self, id: u64) -> u16 {

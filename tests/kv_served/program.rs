@@ -43,6 +43,7 @@ fn newest_source(workspace: &Path) -> SystemTime {
     let parts = [
         "examples/kv",
         "src",
+        "client/src",
         "consensus-api/src",
         "node/src",
         "paxos/src",

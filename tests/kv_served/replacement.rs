@@ -12,10 +12,13 @@ use quorate::{DefaultEngine, Engine};
 use redis::Connection;
 use testkit::linearizability::{Call, check};
 
-use crate::processes::{Cluster, MEMBERS, PATIENCE, TWO_ELECTION_TIMEOUTS, command, wait_for};
+use crate::processes::{Cluster, MEMBERS, command, wait_for};
 
 const CLIENTS: u64 = 4;
 const KEYS: u64 = 8;
+/// The longest election timeout of these members. Long, so that a busy machine does not look like a cluster that stands
+/// still; an election that nobody meant to hold would be all the clearer.
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The load, and what it saw.
 struct Load {
@@ -113,7 +116,8 @@ fn all_three_members_are_replaced_under_load_and_nothing_is_lost() {
     if !can_change_members() {
         return;
     }
-    let mut cluster = Cluster::start();
+    let timeout = ELECTION_TIMEOUT.as_millis().to_string();
+    let mut cluster = Cluster::start_with(&["--election-timeout-ms", &timeout]);
     let load = Load {
         since: Instant::now(),
         stop: AtomicBool::new(false),
@@ -139,8 +143,10 @@ fn all_three_members_are_replaced_under_load_and_nothing_is_lost() {
     }
     let (pause, count) = (load.longest_pause(), load.answered());
     println!("{count} writes answered, none later than {} ms after the one before", pause.as_millis());
-    println!("the aim is two election timeouts: {} ms", TWO_ELECTION_TIMEOUTS.as_millis());
-    assert!(pause < PATIENCE, "{pause:?}");
+    assert!(
+        pause < 2 * ELECTION_TIMEOUT,
+        "writing stood still for {pause:?}, two election timeouts and more"
+    );
     let members = cluster.admin(5, &["members"]).unwrap();
     let listed: Vec<&str> = members.lines().filter_map(|line| line.split(':').next()).collect();
     assert_eq!(listed, ["node 4", "node 5", "node 6"], "{members}");
