@@ -91,7 +91,7 @@ impl Memberships {
         holds: impl Fn(NodeId) -> bool,
     ) -> bool {
         if E::CAPABILITIES.holes {
-            return decides(&self.chosen_below(members, about), about, holds);
+            return decides(&self.chosen_below(about, known_below(members, about)), about, holds);
         }
         let Some((upto, committed)) = self.committed.last_key_value() else { return false };
         let of_leader = |member: &Member<E>| {
@@ -106,15 +106,8 @@ impl Memberships {
         committed.quorum_holds(&holds) || members.iter().any(|member| of_leader(member) || on_disk(member))
     }
 
-    /// The newest membership below that entry which anybody knows to be chosen, whether or not it is applied yet.
-    fn chosen_below<E: Engine>(&self, members: &[Member<E>], about: Index) -> Membership {
-        let known = members.iter().filter_map(|member| {
-            let commit = member.engine()?.standing().commit;
-            let held = member.disk.outline();
-            let below = |entry: &&Entry| entry.index < about && entry.index <= commit;
-            let entry = held.memberships().iter().rev().find(below)?;
-            Some((entry.index, Membership::decode(&entry.body).ok()?))
-        });
+    /// The newest membership below that entry: one that was applied, or a newer one of those `known` to be chosen.
+    fn chosen_below(&self, about: Index, known: impl Iterator<Item = (Index, Membership)>) -> Membership {
         let newest = known.max_by_key(|(index, _)| *index);
         let applied = self.committed.range(..about).next_back().map(|(index, _)| *index);
         match newest.filter(|(index, _)| Some(*index) > applied) {
@@ -132,6 +125,16 @@ impl Memberships {
         }
         Ok(())
     }
+}
+
+/// Of each member, the newest membership below that entry which it knows to be chosen, whether or not it is applied yet.
+fn known_below<E: Engine>(members: &[Member<E>], about: Index) -> impl Iterator<Item = (Index, Membership)> {
+    members.iter().filter_map(move |member| {
+        let commit = member.engine()?.standing().commit;
+        let below = |entry: &&Entry| entry.index < about && entry.index <= commit;
+        let entry = member.disk.outline().memberships().iter().rev().find(below)?;
+        Some((entry.index, Membership::decode(&entry.body).ok()?))
+    })
 }
 
 /// Whether `holds` is true of a quorum of those who decide about that entry, by the newest membership committed below it.
@@ -192,5 +195,68 @@ mod tests {
         assert_eq!(parted(&three, &voters(&[3, 4, 5], &[1, 2, 3])), None);
         assert_eq!(parted(&voters(&[3, 4, 5], &[1, 2, 3]), &voters(&[3, 4, 5], &[])), None);
         assert!(parted(&three, &voters(&[3, 4, 5], &[])).is_some());
+    }
+
+    /// Nodes 1 to 3 decide up to entry 24, nodes 3 to 5 from there on.
+    fn succeeding() -> Membership {
+        voters(&[3, 4, 5], &[]).succeeding([1, 2, 3].map(NodeId), Index(24)).unwrap()
+    }
+
+    fn written(index: u64, membership: &Membership) -> Entry {
+        let proposal = consensus_api::ProposalId::default();
+        let body = membership.encode();
+        let mut entry = Entry::new(EntryKind::Membership, 0, proposal, consensus_api::LogTime::ZERO, body);
+        entry.index = Index(index);
+        entry
+    }
+
+    fn among(nodes: &'static [u64]) -> impl Fn(NodeId) -> bool {
+        move |node| nodes.contains(&node.0)
+    }
+
+    #[test]
+    fn its_place_in_the_log_tells_who_decides_about_an_entry() {
+        let members = succeeding();
+        assert!(decides(&members, Index(23), among(&[1, 2])));
+        assert!(!decides(&members, Index(23), among(&[4, 5])), "they do not decide yet");
+        assert!(decides(&members, Index(24), among(&[4, 5])));
+        assert!(!decides(&members, Index(24), among(&[1, 2])), "no longer");
+    }
+
+    #[test]
+    fn what_is_known_to_be_chosen_below_an_entry_counts_and_what_is_above_it_does_not() {
+        let (founders, four) = (voters(&[1, 2, 3], &[]), voters(&[1, 2, 3, 4], &[]));
+        let mut memberships = Memberships::new(founders.clone());
+        let below = |memberships: &Memberships, about, known: &[(u64, &Membership)]| {
+            let known = known.iter().map(|(index, members)| (Index(*index), (*members).clone()));
+            memberships.chosen_below(Index(about), known)
+        };
+        assert_eq!(below(&memberships, 9, &[]), founders);
+        assert_eq!(below(&memberships, 9, &[(7, &four)]), four, "chosen, though not applied");
+        memberships.applied(&written(8, &succeeding())).unwrap();
+        assert_eq!(below(&memberships, 9, &[(7, &four)]), succeeding(), "applied, and newer");
+        assert_eq!(below(&memberships, 8, &[]), founders, "an entry does not decide about itself");
+    }
+
+    #[test]
+    fn a_membership_that_begins_at_a_place_names_whom_it_succeeds() {
+        let applied = |entries: &[(u64, Membership)]| {
+            let mut memberships = Memberships::new(voters(&[1, 2, 3], &[]));
+            entries.iter().try_for_each(|(index, members)| memberships.applied(&written(*index, members)))
+        };
+        let others = |outgoing: [u64; 3], first| {
+            voters(&[4], &[]).succeeding(outgoing.map(NodeId), Index(first)).unwrap()
+        };
+        assert_eq!(applied(&[(20, succeeding())]), Ok(()));
+        assert_eq!(
+            applied(&[(20, succeeding()), (24, others([3, 4, 5], 28))]),
+            Ok(()),
+            "one after the other"
+        );
+        let wrong = |entries: &[(u64, Membership)]| applied(entries).unwrap_err().property;
+        let property = "a membership succeeds the one before it, which is in force";
+        assert_eq!(wrong(&[(20, succeeding()), (23, others([3, 4, 5], 28))]), property, "not yet in force");
+        assert_eq!(wrong(&[(20, succeeding()), (24, others([1, 2, 3], 28))]), property, "of others");
+        assert_eq!(wrong(&[(24, succeeding())]), property, "it cannot decide about itself");
     }
 }

@@ -44,7 +44,7 @@ const ALWAYS: [&str; 32] = [
 const WITH_LEADERS: [&str; 3] = ["elections", "leaders deposed", "snapshots received from a follower"];
 
 /// Happens where members change.
-const WITH_CHANGES: [&str; 9] = [
+const WITH_CHANGES: [&str; 10] = [
     "learners added",
     "voters promoted",
     "members removed",
@@ -54,6 +54,7 @@ const WITH_CHANGES: [&str; 9] = [
     "errands refused",
     "errands of unknown outcome",
     "wiped members added again",
+    "removed members switched off",
 ];
 
 /// Happens where leadership can be handed over.

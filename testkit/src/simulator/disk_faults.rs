@@ -12,15 +12,19 @@ use super::{Happening, Simulation, position};
 use crate::Random;
 
 impl<E: Engine> Simulation<E> {
-    /// Whether this node may lose its disk. A cluster is founded by all, so none may before.
-    fn may_lose(&self, at: usize) -> bool {
-        let is_hit = |member: &super::Member<E>| member.lost || member.disk.damaged.is_some() || member.wiped;
+    /// Whether every founder knows by which disk each of the others is known, save those that lost theirs. A cluster is founded
+    /// by all, so nobody may be gone before.
+    pub(super) fn is_founded(&self) -> bool {
         let knows_all =
             |member: &super::Member<E>| is_hit(member) || member.disk.outline().snapshot.is_some();
-        let is_founded = self.members.iter().filter(|member| member.is_founder()).all(knows_all);
+        self.members.iter().filter(|member| member.is_founder()).all(knows_all)
+    }
+
+    /// Whether this node may lose its disk.
+    fn may_lose(&self, at: usize) -> bool {
         let hit = self.members.iter().filter(|member| is_hit(member)).count();
         let member = &self.members[at];
-        member.running.is_some() && !is_hit(member) && (hit + 1) * 2 < self.members.len() && is_founded
+        member.running.is_some() && !is_hit(member) && (hit + 1) * 2 < self.members.len() && self.is_founded()
     }
 
     /// One of the next operations of a disk will fail, or find no room.
@@ -90,6 +94,10 @@ impl<E: Engine> Simulation<E> {
         self.at(self.now + wait, Happening::Readmit { node });
         if let Next::Ask(errand) = next { self.ask_errand(at, errand) } else { Ok(()) }
     }
+}
+
+fn is_hit<E: Engine>(member: &super::Member<E>) -> bool {
+    member.lost || member.disk.damaged.is_some() || member.wiped
 }
 
 /// What is to be done for a node that has lost its disk.

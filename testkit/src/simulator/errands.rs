@@ -24,6 +24,8 @@ pub struct Asked {
     pub errand: Errand,
     /// It is about whoever led when it was asked for.
     of_leader: bool,
+    /// Whom it takes out, of those that the node knew as members.
+    leaving: Vec<NodeId>,
     /// How it ended, if it did; with the node that was asked nobody is told.
     pub end: Option<Result<(), Error>>,
 }
@@ -37,6 +39,21 @@ impl Errands {
     /// Those that nobody has answered.
     pub(crate) fn open(&self) -> impl Iterator<Item = &Asked> {
         self.iter().filter(|asked| asked.end.is_none())
+    }
+
+    /// Whether an errand brings this node back, or may: one that is open, or that was asked for after that one and not refused.
+    pub(crate) fn may_bring_back(&self, node: NodeId, after: u64) -> bool {
+        let may = |ticket: u64, asked: &Asked| match &asked.end {
+            None => true,
+            Some(Ok(())) => ticket > after,
+            Some(Err(error)) => ticket > after && error.may_have_happened(),
+        };
+        let brings = |asked: &Asked| match &asked.errand {
+            Errand::AddLearner { node: added, .. } | Errand::Promote { node: added } => *added == node,
+            Errand::Replace { membership } => membership.contains(node),
+            Errand::Remove { .. } | Errand::SetAddress { .. } | Errand::Transfer { .. } => false,
+        };
+        self.asked.iter().any(|(ticket, asked)| may(*ticket, asked) && brings(asked))
     }
 
     /// The node is gone: whoever asked it will not be told.
@@ -87,9 +104,10 @@ impl<E: Engine> Simulation<E> {
             return Ok(());
         };
         let ticket = self.errands.asked.len() as u64 + 1;
+        let leaving = leaving(running.replica.engine().membership(), &errand);
         running.replica.administer(local, errand.clone(), ticket);
         self.journal.tell(now, || format!("an operator asks node {}: {errand:?}", of.0));
-        self.errands.asked.insert(ticket, Asked { of, errand, of_leader, end: None });
+        self.errands.asked.insert(ticket, Asked { of, errand, of_leader, leaving, end: None });
         self.settle(at)
     }
 
@@ -138,9 +156,21 @@ impl<E: Engine> Simulation<E> {
             (Ok(()), Errand::Transfer { .. }) => "leadership handed over",
         };
         self.journal.tell(now, || format!("an operator's errand ends: {:?}: {result:?}", asked.errand));
+        let leaving = if result.is_ok() { std::mem::take(&mut asked.leaving) } else { Vec::new() };
         asked.end = Some(result);
         self.count(mark);
+        self.plan_retirements(ticket, leaving);
     }
+}
+
+/// Whom this errand takes out of these members.
+fn leaving(members: &Membership, errand: &Errand) -> Vec<NodeId> {
+    let leaves = |node: &NodeId| match errand {
+        Errand::Remove { node: removed } => removed == node,
+        Errand::Replace { membership } => !membership.contains(*node),
+        _ => false,
+    };
+    members.members().filter(leaves).collect()
 }
 
 /// How many nodes wait to be added, where members change.

@@ -64,6 +64,9 @@ pub struct Faults {
     pub transfer_every_ms: u64,
     /// One in so many nodes, while it leads, has followers send snapshots in its stead. No fault, but a way of its own.
     pub relay_one_in: u64,
+    /// One in so many members that operators have taken out is switched off for good, disk and all, once they are told that it
+    /// is done. Needs changes of membership.
+    pub retire_one_in: u64,
     /// Fault events that do not happen, by their number, as bits: by this a failing run is made simpler.
     pub skip: u64,
 }
@@ -97,7 +100,7 @@ pub struct NetworkFaults {
 }
 
 /// The kinds of fault, by the names under which they can be switched off.
-pub const KINDS: [&str; 27] = [
+pub const KINDS: [&str; 28] = [
     "delays",
     "spikes",
     "loss",
@@ -125,6 +128,7 @@ pub const KINDS: [&str; 27] = [
     "transfers",
     "strangers",
     "relays",
+    "retirements",
 ];
 
 impl Faults {
@@ -175,6 +179,7 @@ impl Faults {
         faults.network.stranger_every_ms = sometimes(200, 5_000);
         faults.relay_one_in = sometimes(1, 2);
         faults.disk_wipe_every_ms = sometimes(2_000, 30_000);
+        faults.retire_one_in = sometimes(1, 2);
         faults
     }
 
@@ -220,6 +225,7 @@ impl Faults {
             change_every_ms: 0,
             transfer_every_ms: 0,
             relay_one_in: 0,
+            retire_one_in: 0,
             skip: 0,
         }
     }
@@ -236,6 +242,8 @@ impl Faults {
         if self.change_every_ms > 0 {
             self.disk_damage_every_ms = 0;
             self.disk_wipe_every_ms = 0;
+        } else {
+            self.retire_one_in = 0;
         }
         self
     }
@@ -272,6 +280,7 @@ impl Faults {
             "transfers" => self.transfer_every_ms = 0,
             "strangers" => network.stranger_every_ms = 0,
             "relays" => self.relay_one_in = 0,
+            "retirements" => self.retire_one_in = 0,
             _ => {}
         }
         self

@@ -29,7 +29,7 @@ pub struct Member<E: Engine> {
     pub disk: Disk,
     /// Until then the process is frozen.
     pub(crate) paused_until: Time,
-    /// Its disk was damaged beyond use: it never starts again.
+    /// Its disk was damaged beyond use, or it was removed and switched off for good: it never starts again.
     pub(crate) lost: bool,
     /// It has lost its disk, and was given an empty one.
     pub(crate) wiped: bool,

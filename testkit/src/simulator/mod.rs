@@ -22,6 +22,7 @@ mod medium;
 mod member;
 mod network;
 mod nodes;
+mod retirements;
 mod run;
 mod sessions;
 mod shrink;
@@ -142,6 +143,7 @@ struct Chances {
     session: Random,
     level: Random,
     operator: Random,
+    retirement: Random,
 }
 
 /// What is about to happen.
@@ -155,6 +157,7 @@ enum Happening {
     AskFor { ticket: u64 },
     Administer { transfer: bool },
     Readmit { node: NodeId },
+    Retire { node: NodeId, ticket: u64 },
     Again { write: bool },
     GiveUp { op: u64 },
     Restart { node: NodeId },
@@ -219,6 +222,7 @@ impl<E: Engine> Simulation<E> {
                 session: random.stream("session", 0),
                 level: random.stream("level", 0),
                 operator: random.stream("operator", 0),
+                retirement: random.stream("retirement", 0),
             },
             journal: Journal::default(),
             report: Report::default(),

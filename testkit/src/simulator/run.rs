@@ -165,6 +165,7 @@ impl<E: Engine> Simulation<E> {
             Happening::AskFor { ticket } => self.ask_for(ticket)?,
             Happening::Administer { transfer } => self.administer(transfer)?,
             Happening::Readmit { node } => self.readmit(node)?,
+            Happening::Retire { node, ticket } => self.retire(node, ticket),
             Happening::Again { write } => self.request(write, 1)?,
             Happening::GiveUp { op } => self.give_up(op),
             Happening::Restart { node } => self.restart(node)?,
