@@ -13,6 +13,9 @@ use super::{Broken, require};
 /// How often something is sent again that has not arrived: a transport may lose it.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// Between two looks at most so much is counted as time that has passed: looks are [`Ticker`]'s few milliseconds apart.
+const STANDSTILL: Duration = Duration::from_millis(50);
+
 const NOTHING_INVENTED: &str = "Transport promise 1 (Nothing invented)";
 
 /// A frame of two short parts.
@@ -105,15 +108,18 @@ impl<T: Transport> Trio<T> {
         self.end(node).unreachable
     }
 
-    /// Takes what arrives until this holds. `false` if it does not within `patience`.
+    /// Takes what arrives until this holds. `false` if it does not within `patience`. While this process stands still, because
+    /// it was stopped or has no processor, patience lasts: what was sent cannot arrive then, either.
     pub(crate) async fn until(
         &mut self,
         patience: Duration,
         holds: impl Fn(&Self) -> bool,
     ) -> Result<bool, Broken> {
-        let deadline = Instant::now() + patience;
+        let (mut waited, mut looked) = (Duration::ZERO, Instant::now());
         poll_fn(|cx| {
             self.ticker.remind(cx);
+            waited += looked.elapsed().min(STANDSTILL);
+            looked = Instant::now();
             for at in 0..self.ends.len() {
                 while let Poll::Ready(arrival) = self.ends[at].transport.poll_arrival(cx) {
                     if let Err(broken) = self.take(at, arrival) {
@@ -126,7 +132,7 @@ impl<T: Transport> Trio<T> {
             }
             if holds(self) {
                 Poll::Ready(Ok(true))
-            } else if Instant::now() >= deadline {
+            } else if waited >= patience {
                 Poll::Ready(Ok(false))
             } else {
                 Poll::Pending
@@ -163,8 +169,7 @@ impl<T: Transport> Trio<T> {
         lane: Lane,
         frame: Frame,
     ) -> Result<(), Broken> {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
+        for _ in 0..PATIENCE.as_millis() / AGAIN.as_millis() {
             match self.send(from, to, lane, frame.clone()) {
                 Ok(()) | Err(SendError::Full) => {}
                 Err(error) => {
