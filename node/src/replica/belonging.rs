@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use consensus_api::mutation::mutated;
 use consensus_api::{Engine, Error, Index, Membership, NodeId, Outline, SnapshotMark, Time};
 
 use super::Replica;
@@ -61,8 +62,10 @@ impl Belonging {
         let members = if is_over { members.without_outgoing() } else { members };
         let is_member = members.contains(self.me);
         self.removed = match self.removed.take() {
-            _ if is_member => None,
-            None if self.was_member => Some((Removal { at, told_by: None }, now)),
+            _ if is_member && !mutated("node/removed-for-ever") => None,
+            None if (self.was_member && !is_member) || mutated("node/removed-before-it-was-added") => {
+                Some((Removal { at, told_by: None }, now))
+            }
             told => told,
         };
         self.was_member |= is_member;
@@ -80,7 +83,7 @@ impl Belonging {
     /// A node says that it does not know this one, having come so far in the log.
     fn told(&mut self, now: Time, by: NodeId, as_of: Index) {
         let may_know = self.members.contains(self.me) && self.members.contains(by) && as_of >= self.at;
-        if may_know {
+        if may_know || mutated("node/removed-by-whoever-says-so") {
             self.removed = Some((Removal { at: as_of, told_by: Some(by) }, now));
         }
     }

@@ -90,7 +90,12 @@ impl<P> Proposals<P> {
         let deadline = now + self.deadline;
         self.next_expiry = self.next_expiry.min(deadline);
         self.queue_bytes += command.len();
-        self.queue.push_back(Queued { op: op.map(Box::new), command, ticket, deadline });
+        let queued = Queued { op: op.map(Box::new), command, ticket, deadline };
+        if mutated("node/last-in-first-out") {
+            self.queue.push_front(queued);
+        } else {
+            self.queue.push_back(queued);
+        }
     }
 
     pub(super) fn push_digest(&mut self, now: Time, body: Bytes) {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use consensus_api::mutation::mutated;
 use consensus_api::{Engine, Event, Index, NodeId, Role, Time};
 
 use super::Replica;
@@ -42,7 +43,13 @@ impl Relays {
     }
 
     fn ask(&mut self, now: Time, to: NodeId, by: NodeId) {
-        self.asked.insert(to, Asked { by, until: now + self.patience });
+        let until = self.waits_until(now);
+        self.asked.insert(to, Asked { by, until });
+    }
+
+    /// How long a follower that has just been asked, or heard of, is waited for.
+    fn waits_until(&self, now: Time) -> Time {
+        if mutated("node/relay-waited-for-without-end") { Time::MAX } else { now + self.patience }
     }
 
     /// How many snapshots this follower was asked to send.
@@ -52,14 +59,16 @@ impl Relays {
 
     /// That follower is at work.
     fn is_alive(&mut self, now: Time, to: NodeId, by: NodeId) {
+        let until = self.waits_until(now);
         if let Some(asked) = self.asked.get_mut(&to).filter(|asked| asked.by == by) {
-            asked.until = now + self.patience;
+            asked.until = until;
         }
     }
 
     /// That follower's part is over. Whether it had one.
     fn end(&mut self, to: NodeId, by: NodeId) -> bool {
-        let is_known = self.asked.get(&to).is_some_and(|asked| asked.by == by);
+        let by_anyone = mutated("node/relay-ended-by-another");
+        let is_known = self.asked.get(&to).is_some_and(|asked| asked.by == by || by_anyone);
         is_known && self.asked.remove(&to).is_some()
     }
 
@@ -186,5 +195,40 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Some(Ended { leader: None }) => self.step(now, Event::SnapshotSent { to, upto }),
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const PEER: NodeId = NodeId(3);
+    const DEPUTY: NodeId = NodeId(2);
+
+    fn asked() -> Relays {
+        let mut relays = Relays::new(PATIENCE);
+        relays.ask(Time::ZERO, PEER, DEPUTY);
+        relays
+    }
+
+    #[test]
+    fn a_follower_is_waited_for_as_long_as_it_gives_signs_of_life() {
+        let (mut relays, later) = (asked(), Time::ZERO + PATIENCE / 2);
+        relays.is_alive(later, PEER, DEPUTY);
+        assert_eq!(relays.take_overdue(Time::ZERO + PATIENCE), None, "it was heard of since");
+        assert_eq!(relays.next_deadline(), later + PATIENCE);
+        assert_eq!(relays.take_overdue(later + PATIENCE), Some(PEER), "now the leader sends");
+        assert_eq!((relays.next_deadline(), relays.load(DEPUTY)), (Time::MAX, 0));
+    }
+
+    #[test]
+    fn only_the_follower_that_was_asked_ends_its_part() {
+        let mut relays = asked();
+        assert!(!relays.end(PEER, NodeId(4)), "another was asked since");
+        relays.is_alive(Time::ZERO + PATIENCE / 2, PEER, NodeId(4));
+        assert_eq!(relays.next_deadline(), Time::ZERO + PATIENCE, "nor does another speak for it");
+        assert!(relays.end(PEER, DEPUTY));
+        assert!(!relays.end(PEER, DEPUTY), "once");
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use consensus_api::mutation::mutated;
 use consensus_api::{Index, NodeId, Time};
 
 use super::outputs::{Chunk, ChunkRead};
@@ -64,7 +65,9 @@ impl Transfers {
     /// own, in whosever stead it was begun.
     pub(super) fn begin(&mut self, to: NodeId) -> Option<ChunkRead> {
         if let Some(sending) = self.sending.get_mut(&to) {
-            sending.stead = None;
+            if !mutated("node/relay-not-made-ones-own") {
+                sending.stead = None;
+            }
             return None;
         }
         let (patience, sent_at) = (self.retry_after, Time::ZERO);
