@@ -2,10 +2,11 @@
 //!
 //! `cargo bench --bench snapshot` runs three members over TCP with files, each on a thread of its own, and writes at a fixed
 //! rate. In turn, nothing else happens for a while; the same bytes go at the same rate from disk to disk, without us; and a
-//! newcomer gets a snapshot over the bulk lane, which has a rate. It prints the p99 of the writes in all three, and whether
-//! anybody was elected. The goal is about the last two: what the snapshot costs beyond what its bytes cost in any case. By
-//! default it has 64 MiB; the goal is about 1 GiB: `-- --mebibytes 1024 --rate 64 --rounds 5`. `--rate 0` sends as fast as
-//! it goes.
+//! newcomer gets a snapshot over the bulk lane, which has a rate. It prints the p99 of the writes in all three, by how much
+//! the memory of all grew meanwhile, and whether anybody was elected.
+//!
+//! The goal is about the last two: what the snapshot costs beyond what its bytes cost in any case. By default it has 64 MiB;
+//! the goal is about 1 GiB: `-- --mebibytes 1024 --rate 64 --rounds 5`. `--rate 0` sends as fast as it goes.
 
 mod ballast;
 mod courier;
@@ -89,8 +90,8 @@ async fn measure(plan: &Plan) -> Result<(), Failure> {
     );
     let courier = Courier::new(folder.path(), plan.snapshot_bytes, plan.bytes_per_second)?;
     println!(
-        "{:>12} {:>13} {:>13} {:>12} {:>15} {:>13}",
-        "p99 at rest", "bytes moving", "snapshot", "transfer", "over the bytes", "over at rest"
+        "{:>12} {:>13} {:>13} {:>12} {:>15} {:>13} {:>10}",
+        "p99 at rest", "bytes moving", "snapshot", "transfer", "over the bytes", "over at rest", "memory"
     );
     let (mut over_bytes, mut over_rest) = (Vec::new(), Vec::new());
     for round in 0..plan.rounds {
@@ -98,18 +99,19 @@ async fn measure(plan: &Plan) -> Result<(), Failure> {
         sleep(Duration::from_secs(plan.seconds())).await;
         let rest = rest.end().await?;
         // Whoever goes second may find the disk busy with what is left of the first: they take turns.
-        let (moving, (during, took)) = if round % 2 == 0 {
+        let (moving, Transfer { during, took, grew }) = if round % 2 == 0 {
             let moving = cluster.beside(plan, &courier, folder.path()).await?;
             (moving, cluster.welcome(plan, folder.path(), 4 + round).await?)
         } else {
-            let during = cluster.welcome(plan, folder.path(), 4 + round).await?;
-            (cluster.beside(plan, &courier, folder.path()).await?, during)
+            let transfer = cluster.welcome(plan, folder.path(), 4 + round).await?;
+            (cluster.beside(plan, &courier, folder.path()).await?, transfer)
         };
         println!(
-            "{rest:>9.2} ms {moving:>10.2} ms {during:>10.2} ms {:>10.1} s {:>15.2} {:>13.2}",
+            "{rest:>9.2} ms {moving:>10.2} ms {during:>10.2} ms {:>10.1} s {:>15.2} {:>13.2} {:>6} MiB",
             took.as_secs_f64(),
             during / moving,
-            during / rest
+            during / rest,
+            grew >> 20
         );
         over_bytes.push(during / moving);
         over_rest.push(during / rest);
@@ -127,6 +129,24 @@ async fn measure(plan: &Plan) -> Result<(), Failure> {
 fn median(ratios: &mut [f64]) -> f64 {
     ratios.sort_by(f64::total_cmp);
     ratios[ratios.len() / 2]
+}
+
+/// What came of sending a snapshot.
+struct Transfer {
+    /// The p99 of writes meanwhile, in milliseconds.
+    during: f64,
+    took: Duration,
+    /// By how many bytes this process, with sender and receiver in it, grew at most. The state itself takes none.
+    grew: u64,
+}
+
+/// The memory of this process that is in use.
+fn resident_bytes() -> Result<u64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes =
+        line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("the system tells no memory")?;
+    Ok(kibibytes.trim().parse::<u64>()? << 10)
 }
 
 struct Cluster {
@@ -192,20 +212,22 @@ impl Cluster {
         Ok(moving)
     }
 
-    /// The p99 of writes while a newcomer gets the snapshot, and how long that takes.
-    async fn welcome(&self, plan: &Plan, folder: &Path, id: u64) -> Result<(f64, Duration), Failure> {
+    /// Adds a newcomer, and waits until it has the snapshot.
+    async fn welcome(&self, plan: &Plan, folder: &Path, id: u64) -> Result<Transfer, Failure> {
         let folder = folder.join(id.to_string());
         let listener = Tcp::listen("127.0.0.1:0").await?;
         let address = listener.local_addr().to_string();
         let tcp = listener.with_peers(id, &self.peers).with_options(plan.tcp());
         let newcomer = Member::join(id, tcp, &folder, Ballast::new(plan.snapshot_bytes), plan.log_bytes())?;
         let load = self.load(plan.writes_per_second)?;
+        let (before, mut most) = (resident_bytes()?, 0);
         let begin = Instant::now();
         self.leader().node.add_learner(id, address).await?;
         while newcomer.node.status().snapshot.0 == 0 {
             if begin.elapsed() > PATIENCE {
                 return Err("the newcomer got no snapshot".into());
             }
+            most = most.max(resident_bytes()?);
             sleep(Duration::from_millis(5)).await;
         }
         let took = begin.elapsed();
@@ -214,6 +236,6 @@ impl Cluster {
         newcomer.stop();
         std::fs::remove_dir_all(folder)?;
         sleep(REST).await;
-        Ok((during, took))
+        Ok(Transfer { during, took, grew: most.saturating_sub(before) })
     }
 }
