@@ -1,5 +1,7 @@
 //! [`Membership`]: who votes and who learns, where they are found, and which disk each of them has.
 
+use std::sync::Arc;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
@@ -19,8 +21,8 @@ pub struct Membership {
     voters: Vec<NodeId>,
     outgoing: Vec<NodeId>,
     learners: Vec<NodeId>,
-    /// Of those members of whom anything is known, in ascending order.
-    particulars: Vec<Particulars>,
+    /// Of those members of whom anything is known, in ascending order. Shared, so that a copy is seen to be one at once.
+    particulars: Arc<Vec<Particulars>>,
     /// The first entry that is not the outgoing voters' to decide about, where there is such a place.
     begins_at: Option<Index>,
 }
@@ -102,7 +104,7 @@ impl Membership {
     /// The same, with what `other` knows of its members and this one does not.
     #[must_use]
     pub fn with_particulars_of(mut self, other: &Self) -> Self {
-        for known in &other.particulars {
+        for known in &*other.particulars {
             // Whoever is no member here is passed over.
             let _ = self.describe(known.node, |particulars| {
                 if particulars.address.is_empty() {
@@ -136,8 +138,9 @@ impl Membership {
     pub fn without_outgoing(mut self) -> Self {
         self.outgoing.clear();
         self.begins_at = None;
-        let known = std::mem::take(&mut self.particulars);
-        self.particulars = known.into_iter().filter(|known| self.contains(known.node)).collect();
+        let mut known = std::mem::take(&mut self.particulars);
+        Arc::make_mut(&mut known).retain(|known| self.contains(known.node));
+        self.particulars = known;
         self
     }
 
@@ -155,15 +158,16 @@ impl Membership {
         if !self.contains(node) {
             return Err(MembershipError("a node is described that is no member"));
         }
-        let found = self.particulars.binary_search_by_key(&node, |known| known.node);
+        let particulars = Arc::make_mut(&mut self.particulars);
+        let found = particulars.binary_search_by_key(&node, |known| known.node);
         let at = found.unwrap_or_else(|at| {
             let unknown = Particulars { node, address: Box::default(), store: StoreId::default() };
-            self.particulars.insert(at, unknown);
+            particulars.insert(at, unknown);
             at
         });
-        change(&mut self.particulars[at]);
-        if self.particulars[at].is_empty() {
-            self.particulars.remove(at);
+        change(&mut particulars[at]);
+        if particulars[at].is_empty() {
+            particulars.remove(at);
         }
         Ok(())
     }
@@ -258,7 +262,7 @@ impl Membership {
             }
         }
         out.put_u32_le(self.particulars.len() as u32);
-        for known in &self.particulars {
+        for known in &*self.particulars {
             out.put_u64_le(known.node.0);
             out.put_u128_le(known.store.0);
             out.put_u8(known.address.len() as u8);
