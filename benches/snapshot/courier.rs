@@ -1,65 +1,99 @@
-//! [`Courier`]: what it costs to move so many bytes from disk to disk through a socket, with nothing of ours in between.
+//! [`Courier`]: what it costs to move so many bytes as a snapshot moves, with nothing of ours in between.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use crate::Failure;
 
-const DELIVERED: &str = "delivered";
 const PIECE_BYTES: usize = 256 << 10;
-/// Synced as often as our own log does with a snapshot that arrives.
+/// Synced as often as our own log does with a snapshot.
 const SYNC_BYTES: u64 = 8 << 20;
 
-/// Moves a file like a snapshot: read, sent over loopback at a rate, written to another file, synced now and then.
+/// Moves a file like a snapshot: written at a rate, synced now and then, in place of the one before; read, sent over loopback
+/// at a rate, written to another file and synced in the same way; and that one read.
 pub(crate) struct Courier {
-    parcel: PathBuf,
+    folder: PathBuf,
     bytes: u64,
     bytes_per_second: Option<u64>,
 }
 
 impl Courier {
-    /// One with a file of that size to carry, in that folder.
-    pub(crate) fn new(folder: &Path, bytes: u64, bytes_per_second: Option<u64>) -> Result<Self, Failure> {
-        let parcel = folder.join("parcel");
-        let (mut file, piece) = (File::create(&parcel)?, vec![0x5a; PIECE_BYTES]);
-        for _ in 0..bytes / PIECE_BYTES as u64 {
-            file.write_all(&piece)?;
+    /// One for so many bytes, sent at that rate.
+    pub(crate) const fn new(folder: PathBuf, bytes: u64, bytes_per_second: Option<u64>) -> Self {
+        Self { folder, bytes, bytes_per_second }
+    }
+
+    /// Writes the file that is carried, in that time.
+    #[allow(clippy::cast_precision_loss)] // shares of a time
+    pub(crate) fn pack(&self, takes: Duration) -> Result<(), Failure> {
+        let (begin, piece) = (Instant::now(), vec![0x5a; PIECE_BYTES]);
+        let new = self.folder.join("parcel.new");
+        let mut file = Output::create(&new)?;
+        while file.written < self.bytes {
+            file.write(&piece)?;
+            let due = takes.mul_f64((file.written as f64 / self.bytes as f64).min(1.0));
+            thread::sleep(due.saturating_sub(begin.elapsed()));
         }
-        file.sync_all()?;
-        Ok(Self { parcel, bytes, bytes_per_second })
+        file.file.sync_all()?;
+        Ok(fs::rename(new, self.folder.join("parcel"))?)
+    }
+
+    /// Carries it, on two threads of its own.
+    pub(crate) fn carry(&self) -> Result<(), Failure> {
+        let (bytes, rate) = (self.bytes, self.bytes_per_second);
+        let parcel = self.folder.join("parcel");
+        let delivered = self.folder.join("delivered");
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let socket = TcpStream::connect(listener.local_addr()?)?;
+        let sender = thread::spawn(move || send(File::open(parcel)?, socket, rate));
+        let receiver = thread::spawn(move || receive(&listener, Output::create(&delivered)?, bytes));
+        receiver.join().map_err(|_| "the receiver of a file panicked")??;
+        sender.join().map_err(|_| "the sender of a file panicked")??;
+        Ok(())
+    }
+
+    /// Reads what was delivered.
+    pub(crate) fn unpack(&self) -> Result<(), Failure> {
+        let (mut file, mut piece) = (File::open(self.folder.join("delivered"))?, vec![0; PIECE_BYTES]);
+        while file.read(&mut piece)? > 0 {}
+        Ok(())
     }
 
     /// Throws away what was delivered: removing a large file holds up a disk, too.
-    pub(crate) fn clear(to: &Path) -> Result<(), Failure> {
-        Ok(fs::remove_file(to.join(DELIVERED))?)
-    }
-
-    /// Carries it, on two threads of its own. How long that took.
-    pub(crate) async fn carry(&self, to: &Path) -> Result<Duration, Failure> {
-        let (begin, bytes, rate) = (Instant::now(), self.bytes, self.bytes_per_second);
-        let (parcel, to) = (self.parcel.clone(), to.join(DELIVERED));
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let socket = TcpStream::connect(listener.local_addr()?)?;
-        let sender = thread::spawn(move || send(&parcel, socket, rate));
-        let (done, is_done) = oneshot::channel();
-        thread::spawn(move || {
-            let _ = done.send(receive(&listener, &to, bytes));
-        });
-        is_done.await??;
-        sender.join().map_err(|_| "the sender of a file panicked")??;
-        Ok(begin.elapsed())
+    pub(crate) fn clear(&self) -> Result<(), Failure> {
+        Ok(fs::remove_file(self.folder.join("delivered"))?)
     }
 }
 
-fn send(parcel: &Path, mut socket: TcpStream, rate: Option<u64>) -> std::io::Result<()> {
-    let (mut file, mut piece) = (File::open(parcel)?, vec![0; PIECE_BYTES]);
-    let (begin, mut sent) = (Instant::now(), 0_u64);
+/// A file that is synced now and then.
+struct Output {
+    file: File,
+    written: u64,
+    synced: u64,
+}
+
+impl Output {
+    fn create(path: &std::path::Path) -> io::Result<Self> {
+        Ok(Self { file: File::create(path)?, written: 0, synced: 0 })
+    }
+
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.file.write_all(piece)?;
+        self.written += piece.len() as u64;
+        if self.written - self.synced >= SYNC_BYTES {
+            self.file.sync_data()?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+}
+
+fn send(mut file: File, mut socket: TcpStream, rate: Option<u64>) -> io::Result<()> {
+    let (begin, mut sent, mut piece) = (Instant::now(), 0_u64, vec![0; PIECE_BYTES]);
     loop {
         let read = file.read(&mut piece)?;
         if read == 0 {
@@ -74,21 +108,15 @@ fn send(parcel: &Path, mut socket: TcpStream, rate: Option<u64>) -> std::io::Res
     }
 }
 
-fn receive(listener: &TcpListener, to: &Path, bytes: u64) -> std::io::Result<()> {
+fn receive(listener: &TcpListener, mut file: Output, bytes: u64) -> io::Result<()> {
     let (mut socket, _) = listener.accept()?;
-    let (mut file, mut piece) = (File::create(to)?, vec![0; PIECE_BYTES]);
-    let (mut received, mut synced) = (0, 0);
-    while received < bytes {
+    let mut piece = vec![0; PIECE_BYTES];
+    while file.written < bytes {
         let read = socket.read(&mut piece)?;
         if read == 0 {
             break;
         }
-        file.write_all(&piece[..read])?;
-        received += read as u64;
-        if received - synced >= SYNC_BYTES {
-            file.sync_data()?;
-            synced = received;
-        }
+        file.write(&piece[..read])?;
     }
-    file.sync_all()
+    file.file.sync_all()
 }

@@ -1,87 +1,85 @@
-//! [`Member`]: a node on a thread of its own, as if it were a process.
+//! [`Member`]: a process of this benchmark, as the one that measures sees it.
 
-use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
-
-use quorate::{
-    ApplyOn, Builder, CompactionPolicy, FileLog, NoStorage, NoTransport, Node, Options, Raft, Tcp, Unnamed,
-};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use std::fmt::Display;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::str::FromStr;
 
 use crate::Failure;
-use crate::ballast::Ballast;
 
-/// A node, and the runtime that drives it.
+/// A process that takes orders on its standard input, one a line, and answers each with a line.
 pub(crate) struct Member {
-    pub(crate) node: Node<Ballast>,
-    pub(crate) runtime: Handle,
-    stop: oneshot::Sender<()>,
-    thread: thread::JoinHandle<()>,
+    process: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    /// What it said first.
+    pub(crate) greeting: String,
 }
 
-type Unfinished = Builder<Ballast, Unnamed, Unnamed, NoStorage, NoTransport>;
-
 impl Member {
-    /// A founder.
-    pub(crate) fn start(
-        id: u64,
-        members: &[u64],
-        tcp: Tcp,
-        folder: &Path,
-        ballast: Ballast,
-        snapshot_every_bytes: u64,
-    ) -> Result<Self, Failure> {
-        let builder = Node::<Ballast>::builder("snapshot", id, members.iter().copied(), ballast);
-        Self::run(builder, tcp, folder, snapshot_every_bytes)
+    /// Starts one with these arguments. It answers once it is there.
+    pub(crate) fn start(arguments: impl IntoIterator<Item = String>) -> Result<Self, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--process").args(arguments);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let orders = process.stdin.take().ok_or("its input is piped")?;
+        let answers = BufReader::new(process.stdout.take().ok_or("its output is piped")?);
+        let mut member = Self { process, orders, answers, greeting: String::new() };
+        member.greeting = member.answer()?;
+        Ok(member)
     }
 
-    /// One that waits to be added.
-    pub(crate) fn join(
-        id: u64,
-        tcp: Tcp,
-        folder: &Path,
-        ballast: Ballast,
-        snapshot_every_bytes: u64,
-    ) -> Result<Self, Failure> {
-        let builder = Node::<Ballast>::builder("snapshot", id, [id], ballast).join();
-        Self::run(builder, tcp, folder, snapshot_every_bytes)
+    /// Asks for something, and waits for the answer.
+    pub(crate) fn ask(&mut self, order: impl Display) -> Result<String, Failure> {
+        writeln!(self.orders, "{order}")?;
+        self.answer()
     }
 
-    fn run(builder: Unfinished, tcp: Tcp, folder: &Path, snapshot_every_bytes: u64) -> Result<Self, Failure> {
-        let compaction =
-            CompactionPolicy { snapshot_every_bytes, snapshot_every_entries: u64::MAX, keep_bytes: 1 << 20 };
-        let log = FileLog::open(folder)?;
-        let (started, starts) = mpsc::channel();
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = match runtime {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(started.send(Err(error.to_string()))),
-            };
-            runtime.block_on(async move {
-                let options = Options { apply_on: ApplyOn::Inline, compaction, ..Options::default() };
-                let builder = builder.storage(log).transport(tcp).engine::<Raft>().options(options);
-                match builder.start() {
-                    Ok(node) => {
-                        let _ = started.send(Ok((node.clone(), Handle::current())));
-                        let _ = stopped.await;
-                        node.shutdown().await;
-                    }
-                    Err(error) => drop(started.send(Err(error.to_string()))),
-                }
-            });
-        });
-        let (node, runtime) = starts.recv()??;
-        Ok(Self { node, runtime, stop, thread })
+    /// Asks for numbers.
+    pub(crate) fn numbers<T: FromStr>(&mut self, order: impl Display) -> Result<Vec<T>, Failure>
+    where
+        T::Err: std::error::Error + 'static,
+    {
+        let answer = self.ask(order)?;
+        answer.split(' ').map(|number| number.parse().map_err(Failure::from)).collect()
     }
 
-    /// Stops it, and waits until it has.
-    pub(crate) fn stop(self) {
-        let Self { node, runtime, stop, thread } = self;
-        drop((node, runtime));
-        let _ = (stop.send(()), thread.join());
+    fn answer(&mut self) -> Result<String, Failure> {
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        let answer = answer.trim_end().strip_prefix("ok ").ok_or("a process ended without an answer")?;
+        Ok(answer.to_owned())
+    }
+
+    /// The memory that it has, in bytes.
+    pub(crate) fn resident_bytes(&self) -> Result<u64, Failure> {
+        memory(self.process.id(), "VmRSS:")
+    }
+
+    /// The most that it had since [`forget_peak`](Self::forget_peak), in bytes.
+    pub(crate) fn peak_bytes(&self) -> Result<u64, Failure> {
+        memory(self.process.id(), "VmHWM:")
+    }
+
+    /// From now on it is looked at anew how much memory it has at most.
+    pub(crate) fn forget_peak(&self) -> Result<(), Failure> {
+        // See "clear_refs" in proc(5).
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5")?)
+    }
+}
+
+/// What the system says of a process's memory, in bytes.
+pub(crate) fn memory(process: u32, what: &str) -> Result<u64, Failure> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
+    let kibibytes =
+        line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("the system tells no memory")?;
+    Ok(kibibytes.trim().parse::<u64>()? << 10)
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = (self.process.kill(), self.process.wait());
     }
 }

@@ -60,6 +60,7 @@ mod position;
 mod queryable;
 pub mod quorum;
 pub mod record;
+mod serde_snapshot;
 mod session;
 mod simple_log;
 mod snapshot_storage;
@@ -84,12 +85,13 @@ pub use payload::{Payload, PayloadError, Raw};
 pub use position::{Applied, Generation, Index};
 pub use queryable::Queryable;
 pub use record::RecordError;
+pub use serde_snapshot::SerdeSnapshot;
 pub use session::{SessionId, SessionOp};
 pub use simple_log::{Simple, SimpleLog, SimpleReader};
 pub use snapshot_storage::{
     NoSnapshots, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotReader, SnapshotStorage, SnapshotWriter,
 };
-pub use state_machine::{Failure, SerdeSnapshot, Snapshot, StateMachine};
+pub use state_machine::{Failure, Snapshot, StateMachine};
 pub use succession::Succession;
 pub use time::{Clock, LogTime, Time, Timer, WallInterval};
 pub use transport::{

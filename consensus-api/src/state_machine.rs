@@ -2,8 +2,6 @@
 
 use std::io::{self, Read, Write};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::{Applied, Index, Payload};
@@ -127,49 +125,4 @@ pub trait Snapshot: Send + 'static {
     /// # Errors
     /// Whatever the writer reports.
     fn write_to(self, out: &mut dyn Write) -> io::Result<()>;
-}
-
-/// The snapshot of a state machine that is `Clone` and known to serde: a clone of it.
-/// See [`snapshot_with_serde!`](crate::snapshot_with_serde).
-#[derive(Clone, Debug)]
-pub struct SerdeSnapshot<S>(pub S);
-
-impl<S: Serialize + Send + 'static> Snapshot for SerdeSnapshot<S> {
-    fn write_to(self, out: &mut dyn Write) -> io::Result<()> {
-        postcard::to_io(&self.0, out).map(drop).map_err(io::Error::other)
-    }
-}
-
-impl<S: DeserializeOwned> SerdeSnapshot<S> {
-    /// Reads back what [`write_to`](Snapshot::write_to) wrote.
-    ///
-    /// # Errors
-    /// [`Failure`] when the bytes are not such a value.
-    pub fn read_from(from: &mut dyn Read) -> Result<S, Failure> {
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes)?;
-        match postcard::take_from_bytes(&bytes) {
-            Ok((state, [])) => Ok(state),
-            Ok((_, rest)) => Err(Failure(format!("the snapshot has {} bytes left over", rest.len()))),
-            Err(error) => Err(Failure(format!("the snapshot does not decode: {error}"))),
-        }
-    }
-}
-
-/// Inside an `impl StateMachine`: snapshots by cloning, written with serde. For types that are `Clone`, `Serialize` and
-/// `Deserialize`.
-#[macro_export]
-macro_rules! snapshot_with_serde {
-    () => {
-        type Snapshot = $crate::SerdeSnapshot<Self>;
-
-        fn snapshot(&self) -> Self::Snapshot {
-            $crate::SerdeSnapshot(::core::clone::Clone::clone(self))
-        }
-
-        fn restore(&mut self, from: &mut dyn ::std::io::Read) -> ::core::result::Result<(), $crate::Failure> {
-            *self = $crate::SerdeSnapshot::<Self>::read_from(from)?;
-            Ok(())
-        }
-    };
 }

@@ -1,13 +1,26 @@
 //! [`Keyspace`]: every key with its value, in an order that is the same on every replica, so that SCAN can go on where it
 //! left off, through whichever member.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::ops::Bound;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use imbl::OrdMap;
+use imbl::OrdSet;
 use quorate::LogTime;
 
-/// Keys and values, ordered by a hash of the key. Cloning is cheap: the tree is shared until one side changes.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Keyspace(OrdMap<Place, Value>);
+/// Keys and values, ordered by a hash of the key. Cloning is cheap: the tree is shared until one side changes. A change then
+/// copies the nodes on the way to its key; they are small, because they hold pointers and not what they point to.
+#[derive(Clone, Default, Debug)]
+pub struct Keyspace(OrdSet<Place>);
+
+/// A key with what stands under it.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Pair {
+    pub key: Bytes,
+    pub value: Value,
+}
 
 /// What stands under a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,16 +38,84 @@ impl Value {
     }
 }
 
-/// Where a key stands. Should hashes collide, by chance or by malice, the keys' own order decides: slower, never wrong.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// A pair in its place.
+#[derive(Clone, Debug)]
 struct Place {
     hash: u64,
-    key: Bytes,
+    pair: Arc<Pair>,
 }
 
-impl Place {
-    fn of(key: &Bytes) -> Self {
-        Self { hash: hash(key), key: key.clone() }
+/// What has a place, or is sought in one. Should hashes collide, by chance or by malice, the keys' own order decides: slower,
+/// never wrong. A key is looked at only then, for it stands elsewhere in memory.
+trait Placed {
+    fn hash(&self) -> u64;
+    fn key(&self) -> &[u8];
+}
+
+impl Placed for Place {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.pair.key
+    }
+}
+
+/// A hash and a key: what is sought.
+impl Placed for (u64, &[u8]) {
+    fn hash(&self) -> u64 {
+        self.0
+    }
+
+    fn key(&self) -> &[u8] {
+        self.1
+    }
+}
+
+impl Ord for dyn Placed + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.hash().cmp(&other.hash()).then_with(|| self.key().cmp(other.key()))
+    }
+}
+
+impl PartialOrd for dyn Placed + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn Placed + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for dyn Placed + '_ {}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.hash.cmp(&other.hash).then_with(|| self.pair.key.cmp(&other.pair.key))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Place {}
+
+impl<'a> Borrow<dyn Placed + 'a> for Place {
+    fn borrow(&self) -> &(dyn Placed + 'a) {
+        self
     }
 }
 
@@ -49,34 +130,36 @@ impl Keyspace {
         self.0.len()
     }
 
-    pub fn get(&self, key: &Bytes) -> Option<&Value> {
-        self.0.get(&Place::of(key))
+    pub fn get(&self, key: &[u8]) -> Option<&Value> {
+        self.0.get(&(hash(key), key) as &dyn Placed).map(|place| &place.pair.value)
     }
 
-    /// Puts a value under a key, and returns the one before.
-    pub fn insert(&mut self, key: &Bytes, value: Value) -> Option<Value> {
-        self.0.insert(Place::of(key), value)
+    /// Puts a value under a key, and returns what stood there before.
+    pub fn insert(&mut self, key: Bytes, value: Value) -> Option<Arc<Pair>> {
+        let place = Place { hash: hash(&key), pair: Arc::new(Pair { key, value }) };
+        self.0.insert(place).map(|before| before.pair)
     }
 
-    pub fn remove(&mut self, key: &Bytes) -> Option<Value> {
-        self.0.remove(&Place::of(key))
+    pub fn remove(&mut self, key: &[u8]) -> Option<Arc<Pair>> {
+        self.0.remove(&(hash(key), key) as &dyn Placed).map(|before| before.pair)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Value)> {
-        self.0.iter().map(|(place, value)| (&place.key, value))
+    pub fn iter(&self) -> impl Iterator<Item = &Pair> {
+        self.0.iter().map(|place| &*place.pair)
     }
 
-    /// The keys from a cursor on, at least `count` of them if there are so many, and the cursor behind them; 0 begins,
+    /// The pairs from a cursor on, at least `count` of them if there are so many, and the cursor behind them; 0 begins,
     /// and 0 behind the last one. Keys that share a hash come together.
-    pub fn page(&self, cursor: u64, count: usize) -> (Vec<(&Bytes, &Value)>, u64) {
-        let mut page: Vec<(&Bytes, &Value)> = Vec::new();
+    pub fn page(&self, cursor: u64, count: usize) -> (Vec<&Pair>, u64) {
+        let mut page = Vec::new();
         let mut last = None;
-        for (place, value) in self.0.range(Place { hash: cursor, key: Bytes::new() }..) {
+        let from: (Bound<&dyn Placed>, _) = (Bound::Included(&(cursor, &[][..])), Bound::Unbounded);
+        for place in self.0.range::<_, dyn Placed>(from) {
             if page.len() >= count && last != Some(place.hash) {
                 return (page, place.hash);
             }
             last = Some(place.hash);
-            page.push((&place.key, value));
+            page.push(&*place.pair);
         }
         (page, 0)
     }
@@ -90,7 +173,7 @@ mod tests {
         let mut keys = Keyspace::default();
         for number in 0..count {
             let value = Value { bytes: Bytes::new(), end: None, version: number };
-            keys.insert(&Bytes::from(number.to_string()), value);
+            keys.insert(Bytes::from(number.to_string()), value);
         }
         keys
     }
@@ -101,7 +184,7 @@ mod tests {
             let (keys, mut cursor, mut seen) = (filled(count), 0, Vec::new());
             loop {
                 let (page, next) = keys.page(cursor, size);
-                seen.extend(page.into_iter().map(|(_, value)| value.version));
+                seen.extend(page.into_iter().map(|pair| pair.value.version));
                 cursor = next;
                 if cursor == 0 {
                     break;

@@ -73,6 +73,9 @@ mod session;
 mod sessions;
 mod snapshot;
 mod store;
+#[cfg(test)]
+#[path = "store/tests.rs"] // not in `store`, for the benchmark of snapshots takes that as it is
+mod store_tests;
 mod transaction;
 
 use std::collections::BTreeSet;

@@ -11,10 +11,15 @@ use std::io::{self, BufRead, Read, Write};
 use bytes::Bytes;
 use quorate::{Failure, LogTime, Snapshot};
 
-use crate::keyspace::Value;
+use crate::keyspace::{Pair, Value};
 use crate::store::Store;
 
 const MAGIC: &[u8; 4] = b"KV02";
+/// Keys that come in their order leave the leaves of a B-tree half empty: each is split once it is full, and nothing comes to
+/// its lower half any more. So every second key goes in first, and the others fill the leaves, in turns of so many.
+const INTERLEAVED: usize = 512;
+/// Reserved for a key or a value before it is read, at most.
+const RESERVED_BYTES_MAX: usize = 64 << 10;
 
 /// The store at one moment; shares its trees with the living one.
 #[derive(Clone, Debug)]
@@ -27,7 +32,7 @@ impl Snapshot for StoreSnapshot {
         out.write_all(&self.0.time.0.to_le_bytes())?;
         out.write_all(&self.0.changes.to_le_bytes())?;
         out.write_all(&(self.0.keys.len() as u64).to_le_bytes())?;
-        for (key, value) in self.0.keys.iter() {
+        for Pair { key, value } in self.0.keys.iter() {
             out.write_all(&value.end.unwrap_or_default().0.to_le_bytes())?;
             out.write_all(&value.version.to_le_bytes())?;
             out.write_all(&(key.len() as u32).to_le_bytes())?;
@@ -48,13 +53,19 @@ impl StoreSnapshot {
         }
         let mut store = Store { time: LogTime(read_u64(from)?), ..Store::default() };
         let changes = read_u64(from)?;
-        for _ in 0..read_u64(from)? {
-            let end = Some(LogTime(read_u64(from)?)).filter(|end| *end != LogTime::ZERO);
-            let version = read_u64(from)?;
-            let (key_len, value_len) = (read_u32(from)?, read_u32(from)?);
-            let key = read_bytes(from, key_len)?;
-            let bytes = read_bytes(from, value_len)?;
-            store.place(key, Value { bytes, end, version });
+        let mut left = read_u64(from)?;
+        let mut second = Vec::with_capacity(INTERLEAVED);
+        while left > 0 {
+            for number in 0..left.min(2 * INTERLEAVED as u64) {
+                let (key, value) = read_pair(from)?;
+                left -= 1;
+                if number % 2 == 0 {
+                    store.place(key, value);
+                } else {
+                    second.push((key, value));
+                }
+            }
+            second.drain(..).for_each(|(key, value)| store.place(key, value));
         }
         store.changes = changes;
         if !from.fill_buf()?.is_empty() {
@@ -62,6 +73,15 @@ impl StoreSnapshot {
         }
         Ok(store)
     }
+}
+
+fn read_pair(from: &mut impl Read) -> io::Result<(Bytes, Value)> {
+    let end = Some(LogTime(read_u64(from)?)).filter(|end| *end != LogTime::ZERO);
+    let version = read_u64(from)?;
+    let (key_len, value_len) = (read_u32(from)?, read_u32(from)?);
+    let key = read_bytes(from, key_len)?;
+    let bytes = read_bytes(from, value_len)?;
+    Ok((key, Value { bytes, end, version }))
 }
 
 fn read_u64(from: &mut impl Read) -> io::Result<u64> {
@@ -78,12 +98,12 @@ fn read_array<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
     Ok(array)
 }
 
-/// Takes no more memory than there are bytes, whatever the length says.
+/// Reserves little that is not there, whatever the length says, and keeps nothing that is not needed.
 fn read_bytes(from: &mut impl Read, length: u32) -> io::Result<Bytes> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity((length as usize).min(RESERVED_BYTES_MAX));
     from.take(length.into()).read_to_end(&mut bytes)?;
     if bytes.len() < length as usize {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(bytes.into())
+    Ok(bytes.into_boxed_slice().into())
 }

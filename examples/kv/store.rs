@@ -117,8 +117,8 @@ impl Store {
 
     fn matching(&self, pattern: &[u8], now: LogTime) -> Result<Vec<Option<Bytes>>, Undecided> {
         self.settled(now)?;
-        let live = self.keys.iter().filter(|(_, value)| !value.has_ended(self.time));
-        let matching = live.map(|(key, _)| key).filter(|key| glob::matches(pattern, key));
+        let live = self.keys.iter().filter(|pair| !pair.value.has_ended(self.time));
+        let matching = live.map(|pair| &pair.key).filter(|key| glob::matches(pattern, key));
         let mut matching: Vec<_> = matching.cloned().map(Some).collect();
         matching.sort_unstable();
         Ok(matching)
@@ -126,13 +126,13 @@ impl Store {
 
     fn scan(&self, cursor: u64, pattern: &[u8], count: u64, now: LogTime) -> Result<Response, Undecided> {
         let (page, cursor) = self.keys.page(cursor, usize::try_from(count).unwrap_or(usize::MAX));
-        let live = page.into_iter().filter(|(_, value)| !value.has_ended(self.time));
+        let live = page.into_iter().filter(|pair| !pair.value.has_ended(self.time));
         let mut keys = Vec::new();
-        for (key, value) in live.filter(|(key, _)| glob::matches(pattern, key)) {
-            if value.has_ended(now) {
+        for pair in live.filter(|pair| glob::matches(pattern, &pair.key)) {
+            if pair.value.has_ended(now) {
                 return Err(Undecided);
             }
-            keys.push(key.clone());
+            keys.push(pair.key.clone());
         }
         Ok(Response::Page { cursor, keys })
     }
@@ -273,23 +273,22 @@ impl Store {
     /// Every value passes here, so that map and index agree.
     pub(crate) fn place(&mut self, key: Bytes, value: Value) {
         let end = value.end;
-        let before = self.keys.insert(&key, value);
-        let end_before = before.and_then(|before| before.end).filter(|before| Some(*before) != end);
-        if let Some(before) = end_before {
-            self.expiries.remove(before, &key);
-        }
         if let Some(end) = end {
-            self.expiries.insert(end, key);
+            self.expiries.insert(end, key.clone());
+        }
+        let Some(before) = self.keys.insert(key, value) else { return };
+        if let Some(end_before) = before.value.end.filter(|before| Some(*before) != end) {
+            self.expiries.remove(end_before, &before.key);
         }
     }
 
     /// Whether there was such a key.
     fn remove(&mut self, key: &Bytes) -> bool {
-        let Some(value) = self.keys.remove(key) else { return false };
-        if let Some(end) = value.end {
+        let Some(before) = self.keys.remove(key) else { return false };
+        if let Some(end) = before.value.end {
             self.expiries.remove(end, key);
         }
-        !value.has_ended(self.time)
+        !before.value.has_ended(self.time)
     }
 
     fn reclaim(&mut self) {
@@ -299,6 +298,3 @@ impl Store {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
