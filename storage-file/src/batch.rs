@@ -22,6 +22,8 @@ pub(crate) const ALIGNMENT: u64 = 8;
 pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"QBAT");
+/// The last batch of a log that was closed.
+const MAGIC_OF_END: u32 = u32::from_le_bytes(*b"QEND");
 
 /// What the header of a batch says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct BatchHeader {
     pub(crate) prev_checksum: u32,
     /// One more than the number of segments before this one that are still needed; 0 says nothing.
     pub(crate) reach: u32,
+    /// The log was closed with this batch: nothing was ever written behind it.
+    pub(crate) is_end: bool,
 }
 
 impl BatchHeader {
@@ -49,7 +53,7 @@ impl BatchHeader {
     pub(crate) fn encode(&self, seed: Seed, offset: u64) -> ([u8; HEADER_BYTES], u32) {
         let mut bytes = [0; HEADER_BYTES];
         let mut out = &mut bytes[..];
-        out.put_u32_le(MAGIC);
+        out.put_u32_le(if self.is_end { MAGIC_OF_END } else { MAGIC });
         out.put_u32_le(0);
         out.put_u32_le(self.body_bytes);
         out.put_u32_le(self.op_count);
@@ -68,20 +72,15 @@ impl BatchHeader {
     pub(crate) fn decode(bytes: &[u8], seed: Seed, offset: u64) -> Option<(Self, u32)> {
         let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
         let mut from = &bytes[..];
-        if from.get_u32_le() != MAGIC {
+        let magic = from.get_u32_le();
+        if magic != MAGIC && magic != MAGIC_OF_END {
             return None;
         }
         let checksum = from.get_u32_le();
         if checksum != header_checksum(bytes, seed, offset) {
             return None;
         }
-        let header = Self::fields(from);
-        (header.seq <= NUMBER_MAX).then_some((header, checksum))
-    }
-
-    /// What stands in the fields behind magic and checksum.
-    fn fields(mut from: &[u8]) -> Self {
-        Self {
+        let header = Self {
             body_bytes: from.get_u32_le(),
             op_count: from.get_u32_le(),
             ops_checksum: from.get_u32_le(),
@@ -90,13 +89,9 @@ impl BatchHeader {
             durable_seq: from.get_u64_le(),
             prev_checksum: from.get_u32_le(),
             reach: from.get_u32_le(),
-        }
-    }
-
-    /// Reads a header whose checksum cannot be checked, because the salt is lost. Good for a suspicion only.
-    pub(crate) fn suspect(bytes: &[u8]) -> Option<Self> {
-        let mut from = &bytes.first_chunk::<HEADER_BYTES>()?[..];
-        (from.get_u32_le() == MAGIC).then(|| Self::fields(&from[4..]))
+            is_end: magic == MAGIC_OF_END,
+        };
+        (header.seq <= NUMBER_MAX).then_some((header, checksum))
     }
 }
 
@@ -115,6 +110,7 @@ pub(crate) struct Place {
     pub(crate) prev_checksum: u32,
     pub(crate) file_pages: u32,
     pub(crate) reach: u32,
+    pub(crate) is_end: bool,
 }
 
 /// The bytes a batch takes.
@@ -142,6 +138,7 @@ pub(crate) fn encode(ops: &[Op], padding: usize, place: Place, out: &mut Vec<u8>
         durable_seq: place.durable_seq,
         prev_checksum: place.prev_checksum,
         reach: place.reach,
+        is_end: place.is_end,
     };
     let (bytes, checksum) = header.encode(place.seed, place.offset);
     out[start..start + HEADER_BYTES].copy_from_slice(&bytes);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use consensus_api::{Entry, EntryKind, Generation, Index, Op, Outline, Run, StorageError};
 
-use crate::extents::{EXTENT_BYTES_MAX, Extents, Span};
+use crate::extents::{Extents, Span};
 use crate::operation::Placed;
 use crate::scan::{Scan, Stop, Tail};
 use crate::segment::{REMEDY, Segment};
@@ -40,6 +40,8 @@ pub(crate) struct Contents {
     pub(crate) oldest_needed: u64,
     /// What stands behind the good batches, of the last segment. Of others that is void.
     pub(crate) tail: Tail,
+    /// Whether the log was closed with the last good batch.
+    pub(crate) is_closed: bool,
     /// Of the last segment: the bytes before `end` that may not be durable.
     pub(crate) doubtful: Vec<u8>,
 }
@@ -75,6 +77,7 @@ impl Contents {
             file_pages: scan.file_pages,
             oldest_needed: scan.oldest_needed(),
             tail: if next.is_none() { scan.tail()? } else { Tail::blank(scan.expected) },
+            is_closed: scan.is_closed,
             doubtful: scan.take_doubtful(),
         })
     }
@@ -131,23 +134,17 @@ impl Steps {
             Placed::Other(op) => return self.0.push(Step::Other(Box::new(op))),
         };
         let record_bytes = entry.record_len() as u32 + body.len() as u32;
+        let span = Span { first: entry.index, last: entry.index, offset, bytes, record_bytes };
         if entry.kind == EntryKind::Membership {
-            let span = Span { first: entry.index, last: entry.index, offset, bytes, record_bytes };
             let entry = Entry { body: Bytes::copy_from_slice(body), ..entry };
             return self.0.push(Step::Membership(span, Box::new(entry)));
         }
-        if let Some(Step::Run(span, generation)) = self.0.last_mut()
-            && span.last.next() == entry.index
-            && span.last < entry.index
+        if let Some(Step::Run(run, generation)) = self.0.last_mut()
             && *generation == entry.generation
-            && offset + u64::from(bytes) - span.offset <= EXTENT_BYTES_MAX
+            && run.join(&span)
         {
-            span.last = entry.index;
-            span.bytes = (offset + u64::from(bytes) - span.offset) as u32;
-            span.record_bytes += record_bytes;
             return;
         }
-        let span = Span { first: entry.index, last: entry.index, offset, bytes, record_bytes };
         self.0.push(Step::Run(span, entry.generation));
     }
 

@@ -25,6 +25,20 @@ pub(crate) struct Span {
     pub(crate) record_bytes: u32,
 }
 
+impl Span {
+    /// Takes in what stands right behind it in the log, and near enough on disk. `false` if that does not follow.
+    pub(crate) fn join(&mut self, next: &Self) -> bool {
+        let bytes = next.offset + u64::from(next.bytes) - self.offset;
+        let follows = self.last < next.first && self.last.next() == next.first && bytes <= EXTENT_BYTES_MAX;
+        if follows {
+            self.last = next.last;
+            self.bytes = bytes as u32;
+            self.record_bytes += next.record_bytes;
+        }
+        follows
+    }
+}
+
 /// Entries that follow each other in the log, and on disk too: between them stand at most headers of batches, and
 /// operations that put nothing.
 #[derive(Clone)]

@@ -56,8 +56,10 @@ pub struct BatchSummary {
 pub struct Verdict {
     /// The shape of the log.
     pub outline: Outline,
-    /// What the next start will cut.
+    /// What the next start will tell.
     pub notes: Vec<String>,
+    /// Whether the log ends with a batch that was being written, which the next start will cut. It was never acknowledged.
+    pub is_torn: bool,
     /// Segments read.
     pub segments: usize,
     /// Entries that count.
@@ -143,8 +145,15 @@ impl Inspection {
         let found = recovery::recover(&*self.folder, self.store, recovery::threads(), &mut progress)?;
         snapshots::verify(&*self.folder)?;
         let entries = found.outline.runs().iter().map(|run| run.last.since(run.first.prev())).sum();
-        let (outline, notes, segments) = (found.outline, found.notes, found.segments.len());
-        Ok(Verdict { outline, notes, segments, entries, extents: found.extents })
+        let (segments, is_torn) = (found.segments.len(), found.last.is_torn);
+        Ok(Verdict {
+            outline: found.outline,
+            notes: found.notes,
+            is_torn,
+            segments,
+            entries,
+            extents: found.extents,
+        })
     }
 
     /// The entries that count, in ascending order.

@@ -28,7 +28,7 @@
 //! IDENTITY                  cluster, node, engine, store id, format version; written once
 //! PLACE                     tells a copied folder from the original
 //! 0000000000000001.wal      segments, oldest first: batches of changes, each under checksums
-//! 0000000000000002.wal      the last one is written; one more may stand ready, full of zeros
+//! 0000000000000002.wal      the last one is written; one more may stand ready
 //! snapshots/….snap           the newest snapshot
 //! ```
 //!
@@ -42,7 +42,8 @@
 //!
 //! While a sync is under way the next batches queue up, and go out together: that is the group commit. There is no
 //! timer in it. Segments are filled with zeros beforehand, by another thread, so that a sync writes data and changes
-//! nothing about the file; moving on to the next one costs the log nothing but a header.
+//! nothing about the file; moving on to the next one costs the log nothing but a header. Files that a compaction frees are
+//! used again as they are.
 //!
 //! A batch that holds only hints ([`Batch::is_lazy`](consensus_api::Batch::is_lazy)) is written at once and synced with
 //! the next batch that needs it. It is reported durable then, and not before.

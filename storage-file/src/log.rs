@@ -20,7 +20,7 @@ use crate::segment;
 use crate::shared::Shared;
 use crate::snapshots::FileSnapshots;
 use crate::worker::Worker;
-use crate::writer::{SECTOR_BYTES, Writer, Written};
+use crate::writer::{Mark, Writer, Written};
 
 /// One write takes in what is queued up to about this much. What then still waits goes into the next.
 const GROUP_BYTES: usize = 4 << 20;
@@ -224,10 +224,11 @@ const NOT_ATTACHED: StorageError = StorageError::Unsupported { what: "a log is a
 /// Writes what is queued, as far as there is room, and tells.
 fn write(writer: &mut Writer, queue: &mut Vec<Queued>, shared: &Shared) -> Result<(), StorageError> {
     let Written { durable, taken } = writer.write(queue)?;
-    queue.drain(..taken);
     if let Some(durable) = durable {
         shared.publish(durable);
     }
+    // Nobody waits for them to be given back.
+    queue.drain(..taken);
     writer.free_compacted()
 }
 
@@ -263,7 +264,7 @@ fn serve(writer: &mut Writer, queue: &Receiver<Queued>, shared: &Shared) -> Resu
                 writer.request_room();
             }
             if writer.wants_mark() {
-                writer.mark(SECTOR_BYTES)?;
+                writer.mark(Mark::Idle)?;
             }
         }
     }

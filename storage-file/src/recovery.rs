@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 
 use consensus_api::mutation::mutated;
-use consensus_api::{Outline, StorageError, StoreId};
+use consensus_api::{Index, Outline, StorageError, StoreId};
 
 use crate::batch;
 use crate::contents::Contents;
@@ -41,6 +41,9 @@ pub(crate) struct LastSegment {
     pub(crate) last_batch: u64,
     /// Higher than any number ever used.
     pub(crate) next_batch: u64,
+    /// Whether a batch that was being written is cut off.
+    #[cfg(feature = "tool")]
+    pub(crate) is_torn: bool,
 }
 
 /// As many segments are read at once as there are processors, but not more than this: a disk is busy with less.
@@ -199,22 +202,35 @@ fn check_last(
     if let Some(proof) = tail.proof.filter(|_| !mutated("file/corrupt-middle-truncated")) {
         return damage(&problem, &format!("a later batch, at byte {proof}, says so"));
     }
-    if !tail.is_blank {
-        notes.push(format!(
-            "{}: cut what follows byte {}, batch {} on, which was being written when the node stopped and was never \
-             acknowledged ({problem}); the log ends at entry {}",
-            segment.path.display(),
-            contents.end,
-            contents.expected,
-            outline.last(),
-        ));
-    }
+    notes.extend(unfinished(&contents, segment, &problem, outline.last()));
     Ok(LastSegment {
         segment: segment.clone(),
         end: contents.end,
         oldest_needed: contents.oldest_needed,
         last_batch: contents.expected.saturating_sub(1),
-        next_batch: tail.highest_seq.saturating_add(1),
+        next_batch: contents.tail.highest_seq.saturating_add(1),
+        #[cfg(feature = "tool")]
+        is_torn: contents.tail.is_torn,
         doubtful: contents.doubtful,
+    })
+}
+
+/// What there is to say of a log that does not end where its file holds nothing more.
+fn unfinished(contents: &Contents, segment: &Segment, problem: &str, last: Index) -> Option<String> {
+    let Contents { end, expected, tail, .. } = contents;
+    let path = segment.path.display();
+    if tail.is_torn {
+        return Some(format!(
+            "{path}: cut what follows byte {end}, batch {expected} on, which was being written when the node stopped and \
+             was never acknowledged ({problem}); the log ends at entry {last}"
+        ));
+    }
+    // Whatever a file holds behind the end of a log that was closed is from an earlier use.
+    let is_left_over = tail.is_blank || contents.is_closed;
+    (!is_left_over).then(|| {
+        format!(
+            "{path}: the node was not closed in good order; its log ends at entry {last}, byte {end}. If batch {expected} \
+             was being written, it was never acknowledged, and is cut"
+        )
     })
 }

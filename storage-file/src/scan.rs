@@ -4,6 +4,9 @@
 //! they are durable, so they may be cut. *Damage* looks the same where it stands, but what it hit was acknowledged, and
 //! cutting it would break a promise. The proof lies behind it: every batch states up to which batch everything was
 //! durable when it was written. If anything behind the bad place says that the bad batch was, it is damage.
+//!
+//! A file that was used before still holds what it held: batches with checksums that begin with another salt, and with
+//! lower numbers. None of them is taken for one of today's.
 
 use std::collections::VecDeque;
 
@@ -54,6 +57,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) file_pages: u32,
     /// Beside the segment's header, batches say how many segments before this one are needed: one more than that.
     reach: u32,
+    /// Whether the log was closed with the last batch.
+    pub(crate) is_closed: bool,
     /// Room to decode in.
     headers: Vec<u8>,
 }
@@ -72,6 +77,7 @@ impl<'a> Scan<'a> {
             doubtful: None,
             file_pages: 0,
             reach: 0,
+            is_closed: false,
             headers: Vec::new(),
         })
     }
@@ -145,6 +151,7 @@ impl<'a> Scan<'a> {
         if header.reach > 0 {
             self.reach = header.reach;
         }
+        self.is_closed = header.is_end;
     }
 
     /// The oldest segment that must be there, as far as is said here.
@@ -182,6 +189,7 @@ impl<'a> Scan<'a> {
             for at in (0..looked).step_by(ALIGNMENT as usize) {
                 let offset = from + at as u64;
                 let Some((header, _)) = BatchHeader::decode(&piece[at..], seed, offset) else { continue };
+                tail.is_torn = true;
                 tail.highest_seq = tail.highest_seq.max(header.seq);
                 tail.file_pages = tail.file_pages.max(header.file_pages);
                 if header.durable_seq >= self.expected {
@@ -204,11 +212,15 @@ pub(crate) struct Tail {
     pub(crate) file_pages: u32,
     /// Whether there is nothing but zeros.
     pub(crate) is_blank: bool,
+    /// Whether a batch of this use of the file begins there. What else is not zero may be of such a batch, too, or of an
+    /// earlier use.
+    pub(crate) is_torn: bool,
 }
 
 impl Tail {
     /// There is nothing behind the batch before `expected`.
     pub(crate) const fn blank(expected: u64) -> Self {
-        Self { highest_seq: expected.saturating_sub(1), proof: None, file_pages: 0, is_blank: true }
+        let highest_seq = expected.saturating_sub(1);
+        Self { highest_seq, proof: None, file_pages: 0, is_blank: true, is_torn: false }
     }
 }

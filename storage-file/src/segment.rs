@@ -1,20 +1,16 @@
-//! A segment: one file of the log. Its header, how it is prepared, and how it is opened.
-//!
-//! A segment is filled with zeros before it is used, so that a sync has only data to write and no change to the
-//! file's length or extents. It gets its final name once it is filled; until its header is written it is a spare.
+//! A segment: one file of the log. Its header, and how it is opened. Until its header is written it is a
+//! [spare](crate::spare).
 
-use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut};
-use consensus_api::mutation::mutated;
 use consensus_api::{StorageError, StoreId};
 
 use crate::batch::{self, BatchHeader};
 use crate::disk::{File, Folder};
 use crate::operation::Seed;
+use crate::spare;
 
 /// The bytes before the first batch.
 pub(crate) const HEADER_BYTES: u64 = 4096;
@@ -22,10 +18,10 @@ pub(crate) const HEADER_BYTES: u64 = 4096;
 const COPY_AT: usize = 2048;
 const FIELDS_BYTES: usize = 88;
 const MAGIC: [u8; 8] = *b"QRMWAL\r\n";
+/// A file without a header is read through in pieces of this length.
+const BLANK_BYTES: usize = 1 << 20;
 /// The version this program writes, and the newest it reads.
-pub(crate) const FORMAT_VERSION: u16 = 2;
-/// How much is written between two syncs while a segment is prepared, so that the log's own syncs are not held up.
-const FILL_BYTES: u64 = 1 << 20;
+pub(crate) const FORMAT_VERSION: u16 = 3;
 
 /// What the header of a segment says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,10 +65,7 @@ impl SegmentHeader {
         }
         let checksum = checksum(&fields);
         fields[12..16].copy_from_slice(&checksum.to_le_bytes());
-        let mut page = vec![0; HEADER_BYTES as usize];
-        page[..FIELDS_BYTES].copy_from_slice(&fields);
-        page[COPY_AT..COPY_AT + FIELDS_BYTES].copy_from_slice(&fields);
-        (page, checksum)
+        (page(&fields), checksum)
     }
 
     /// Reads a header page: the header with its checksum from whichever copy is whole.
@@ -84,10 +77,12 @@ impl SegmentHeader {
             return Err(HeaderProblem::Blank);
         }
         let copies = [&page[..FIELDS_BYTES], &page[COPY_AT..COPY_AT + FIELDS_BYTES]];
-        if copies.iter().all(|copy| copy.iter().all(|byte| *byte == 0)) {
-            return Err(HeaderProblem::Blank);
-        }
-        copies.into_iter().find_map(Self::decode_fields).unwrap_or(Err(HeaderProblem::Damaged))
+        // A header that was torn while it was written over that of the spare counts.
+        let found = copies.into_iter().find_map(Self::decode_fields);
+        found.unwrap_or_else(|| {
+            let is_spare = copies.iter().any(|copy| copy.starts_with(&spare::MAGIC));
+            Err(if is_spare { HeaderProblem::Spare } else { HeaderProblem::Damaged })
+        })
     }
 
     fn decode_fields(fields: &[u8]) -> Option<Result<(Self, u32), HeaderProblem>> {
@@ -110,6 +105,15 @@ impl SegmentHeader {
     }
 }
 
+/// A header page: these bytes, twice.
+pub(crate) fn page(fields: &[u8]) -> Vec<u8> {
+    let mut page = vec![0; HEADER_BYTES as usize];
+    for at in [0, COPY_AT] {
+        page[at..at + fields.len()].copy_from_slice(fields);
+    }
+    page
+}
+
 fn checksum(fields: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&fields[..12]), &fields[16..])
 }
@@ -117,7 +121,9 @@ fn checksum(fields: &[u8]) -> u32 {
 /// Why a header page holds no header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum HeaderProblem {
-    /// It was never written: a spare.
+    /// It was not written yet: a spare.
+    Spare,
+    /// It is all zeros, which no header ever was.
     Blank,
     /// It was written, and is not what was written.
     Damaged,
@@ -147,6 +153,7 @@ impl Segment {
         file.read_at(&mut page, 0).map_err(StorageError::io("cannot read", &path))?;
         let (header, checksum) = match SegmentHeader::decode(&page) {
             Ok(found) => found,
+            Err(HeaderProblem::Spare) => return Ok(None),
             Err(HeaderProblem::Blank) => return Self::blank(&*file, size, path),
             Err(HeaderProblem::Newer(found)) => {
                 let (found, supported) = (found.into(), FORMAT_VERSION.into());
@@ -161,19 +168,16 @@ impl Segment {
         Ok(Some(Self { header, checksum, seed: Seed::of(header.salt), path, file }))
     }
 
-    /// A file without a header is a spare, unless what stands in it says that the header was there once.
+    /// No header page of ours is blank: if anything stands behind one, something was lost. Spares of version 2 were zeros
+    /// throughout.
     fn blank(file: &dyn File, size: u64, path: PathBuf) -> Result<Option<Self>, StorageError> {
-        let mut at = HEADER_BYTES;
-        let mut first = None;
-        let mut bytes = [0; batch::HEADER_BYTES];
-        while at + bytes.len() as u64 <= size {
-            file.read_at(&mut bytes, at).map_err(StorageError::io("cannot read", &path))?;
-            let Some(header) = BatchHeader::suspect(&bytes) else { break };
-            let first = *first.get_or_insert(header.seq);
-            if header.durable_seq >= first {
-                return Err(damaged(path, "its header is gone, though what follows was acknowledged"));
+        let mut bytes = vec![0; BLANK_BYTES];
+        for at in (0..size).step_by(BLANK_BYTES) {
+            let piece = &mut bytes[..(size - at).min(BLANK_BYTES as u64) as usize];
+            file.read_at(piece, at).map_err(StorageError::io("cannot read", &path))?;
+            if piece.iter().any(|byte| *byte != 0) {
+                return Err(damaged(path, "its header is gone, though something follows it"));
             }
-            at += batch::HEADER_BYTES as u64 + u64::from(header.body_bytes);
         }
         Ok(None)
     }
@@ -217,57 +221,4 @@ pub(crate) fn stated_bytes(bytes: &[u8]) -> u64 {
     let found = batches.filter_map(|at| BatchHeader::decode(&bytes[at as usize..], seed, at));
     let pages = found.map(|(batch, _)| batch.file_pages).max().unwrap_or_default();
     header.prepared_bytes.max(u64::from(pages) * batch::PAGE_BYTES)
-}
-
-/// A file that is no longer needed and waits to be filled with zeros again.
-pub(crate) const RECYCLED: &str = "recycled.new";
-
-/// Makes a spare: a file of that many zeros, durable, under its final name; out of a recycled one, if there is one.
-/// Stops early, with `None`, once `abandoned` says so. After an error nothing is left of it.
-pub(crate) fn prepare(
-    folder: &dyn Folder,
-    seq: u64,
-    bytes: u64,
-    is_recycled: bool,
-    abandoned: impl Fn() -> bool,
-) -> Result<Option<Arc<dyn File>>, StorageError> {
-    let (making, name) = (format!("{seq:016x}{UNFINISHED}"), file_name(seq));
-    let make = || -> io::Result<Option<Arc<dyn File>>> {
-        let file = if is_recycled {
-            folder.rename(RECYCLED, &making)?;
-            folder.open(&making)?
-        } else {
-            folder.create(&making)?
-        };
-        if !fill(&*file, 0..bytes, abandoned)? {
-            return Ok(None);
-        }
-        folder.rename(&making, &name)?;
-        if !mutated("file/segment-name-not-synced") {
-            folder.sync()?;
-        }
-        Ok(Some(file))
-    };
-    let made = make();
-    if made.is_err() {
-        // Gives the space back. What cannot be removed now, the next start removes.
-        drop(folder.remove(&making));
-    }
-    made.map_err(StorageError::io("cannot prepare a segment", folder.path().join(&name)))
-}
-
-/// Fills a part of a file with zeros, durably. `false` if it was abandoned.
-pub(crate) fn fill(file: &dyn File, range: Range<u64>, abandoned: impl Fn() -> bool) -> io::Result<bool> {
-    let zeros = vec![0; FILL_BYTES.min(range.end - range.start) as usize];
-    let mut filled = range.start;
-    while filled < range.end {
-        if abandoned() {
-            return Ok(false);
-        }
-        let step = FILL_BYTES.min(range.end - filled);
-        file.write_at(&zeros[..step as usize], filled)?;
-        file.sync()?;
-        filled += step;
-    }
-    Ok(true)
 }

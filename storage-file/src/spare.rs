@@ -1,16 +1,30 @@
 //! The spare: the next segment, prepared in the background, so that moving on to it costs the log nothing. It is also
 //! what is kept in hand: as soon as it cannot be prepared for want of room, the log says so, while there is still a
 //! segment to write to.
+//!
+//! A new file is filled with zeros before it is used, so that a sync has only data to write and no change to the
+//! file's length or extents. A file that was used before has its blocks already, and only gets the mark of a spare: its
+//! old bytes stay, and the salt keeps them from being taken for new ones. Either gets its final name last.
 
+use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use consensus_api::StorageError;
+use consensus_api::mutation::mutated;
 
 use crate::disk::{File, Folder};
-use crate::segment;
+use crate::segment::{self, UNFINISHED};
 use crate::shared::{Shared, lock};
 use crate::worker::Worker;
+
+/// What a spare begins with where a segment has its header.
+pub(crate) const MAGIC: [u8; 16] = *b"QRM SPARE FILE\r\n";
+/// How much is written between two syncs while a file is filled, so that the log's own syncs are not held up.
+const FILL_BYTES: u64 = 1 << 20;
+/// So many files that are no longer needed are kept for the next spares.
+const RECYCLED_MAX: usize = 4;
 
 /// Keeps one spare ready.
 pub(crate) struct Spare {
@@ -26,8 +40,8 @@ pub(crate) struct Spare {
 struct State {
     preparing: bool,
     ready: Option<Result<Arc<dyn File>, StorageError>>,
-    /// A file lies there to be used again.
-    is_recycled: bool,
+    /// The names of files that can be used again.
+    recycled: Vec<String>,
     is_full: bool,
 }
 
@@ -52,9 +66,9 @@ impl Spare {
         let (folder, bytes, shared) = (self.folder.clone(), self.segment_bytes, self.shared.clone());
         let (state, abandoned) = (self.state.clone(), self.abandoned.clone());
         self.worker.post(move || {
-            let is_recycled = std::mem::take(&mut lock(&state).is_recycled);
+            let recycled = lock(&state).recycled.pop();
             let is_abandoned = || abandoned.load(Ordering::Relaxed);
-            let prepared = segment::prepare(&*folder, seq, bytes, is_recycled, is_abandoned);
+            let prepared = prepare(&*folder, seq, bytes, recycled.as_deref(), is_abandoned);
             let mut state = lock(&state);
             state.preparing = false;
             state.is_full = matches!(prepared, Err(StorageError::Full { .. }));
@@ -87,7 +101,7 @@ impl Drop for Spare {
     }
 }
 
-/// Keeps a file that is no longer needed for the next spare: its blocks are there, so that even a full disk has room.
+/// Keeps files that are no longer needed for the next spares: their blocks are there, so that even a full disk has room.
 pub(crate) struct Recycler {
     folder: Arc<dyn Folder>,
     segment_bytes: u64,
@@ -96,15 +110,71 @@ pub(crate) struct Recycler {
 
 impl Recycler {
     /// Takes away the file of segment `seq`, durably: keeps it if it can be used again, and nobody reads it.
-    pub(crate) fn dispose(&self, seq: u64, unread: Option<&dyn File>) -> std::io::Result<()> {
+    pub(crate) fn dispose(&self, seq: u64, unread: Option<&dyn File>) -> io::Result<()> {
         let name = segment::file_name(seq);
         let fits = |file: &dyn File| file.size().is_ok_and(|size| size == self.segment_bytes);
-        if !lock(&self.state).is_recycled && unread.is_some_and(fits) {
-            self.folder.rename(&name, segment::RECYCLED)?;
-            lock(&self.state).is_recycled = true;
+        if lock(&self.state).recycled.len() < RECYCLED_MAX && unread.is_some_and(fits) {
+            let kept = format!("{seq:016x}.recycled{UNFINISHED}");
+            self.folder.rename(&name, &kept)?;
+            lock(&self.state).recycled.push(kept);
         } else {
             self.folder.remove(&name)?;
         }
         self.folder.sync()
     }
+}
+
+/// Makes a spare: a file of that many bytes, durable, under its final name; out of a `recycled` one, if there is one.
+/// Stops early, with `None`, once `abandoned` says so. After an error nothing is left of it.
+pub(crate) fn prepare(
+    folder: &dyn Folder,
+    seq: u64,
+    bytes: u64,
+    recycled: Option<&str>,
+    abandoned: impl Fn() -> bool,
+) -> Result<Option<Arc<dyn File>>, StorageError> {
+    let (making, name) = (format!("{seq:016x}{UNFINISHED}"), segment::file_name(seq));
+    let make = || -> io::Result<Option<Arc<dyn File>>> {
+        let file = if let Some(recycled) = recycled {
+            folder.rename(recycled, &making)?;
+            folder.open(&making)?
+        } else {
+            folder.create(&making)?
+        };
+        if !mutated("file/spare-not-marked") {
+            file.write_at(&segment::page(&MAGIC), 0)?;
+        }
+        if recycled.is_none() && !fill(&*file, segment::HEADER_BYTES..bytes, abandoned)? {
+            return Ok(None);
+        }
+        // Durable before the file has its name: a file of that name is a segment or a spare, and says which.
+        file.sync()?;
+        folder.rename(&making, &name)?;
+        if !mutated("file/segment-name-not-synced") {
+            folder.sync()?;
+        }
+        Ok(Some(file))
+    };
+    let made = make();
+    if made.is_err() {
+        // Gives the space back. What cannot be removed now, the next start removes.
+        drop(folder.remove(&making));
+    }
+    made.map_err(StorageError::io("cannot prepare a segment", folder.path().join(&name)))
+}
+
+/// Fills a part of a file with zeros, durably. `false` if it was abandoned.
+fn fill(file: &dyn File, range: Range<u64>, abandoned: impl Fn() -> bool) -> io::Result<bool> {
+    let zeros = vec![0; FILL_BYTES.min(range.end - range.start) as usize];
+    let mut filled = range.start;
+    while filled < range.end {
+        if abandoned() {
+            return Ok(false);
+        }
+        let step = FILL_BYTES.min(range.end - filled);
+        file.write_at(&zeros[..step as usize], filled)?;
+        file.sync()?;
+        filled += step;
+    }
+    Ok(true)
 }

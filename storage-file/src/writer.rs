@@ -1,5 +1,6 @@
 //! The writer: the only one to write to the log. Groups of batches go out in one write and one sync.
 
+mod parts;
 mod turnover;
 
 use std::collections::VecDeque;
@@ -7,22 +8,20 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use consensus_api::mutation::mutated;
-use consensus_api::{Batch, Op, Outline, StorageError, StoreId, WriteSeq};
+use consensus_api::{Batch, Op, Outline, Run, StorageError, StoreId, WriteSeq};
 
 use crate::batch::{self, PAGE_BYTES, Place};
 use crate::disk::Folder;
 use crate::extents::Span;
-use crate::operation;
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::spare::Spare;
 use crate::worker::Worker;
+use parts::{Part, parts};
 use turnover::Seal;
 pub(crate) use turnover::{Setup, create_first};
 
-/// The mark of an idle log fills up the sector it begins in, so that its second half stands in another one. That of a
-/// closed log, which is written once, fills up a whole page.
-pub(crate) const SECTOR_BYTES: u64 = 512;
+const SECTOR_BYTES: u64 = 512;
 /// The end of a segment always has room for one batch without operations: the one that says that it became longer.
 const MARK_BYTES: u64 = batch::HEADER_BYTES as u64;
 /// By how much a segment becomes longer when its successor is not ready.
@@ -74,6 +73,15 @@ pub(crate) struct Writer {
     unsealed: Option<Seal>,
 }
 
+/// What a mark says beside that everything before it is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mark {
+    /// Nothing is being written just now. It fills up the sector it begins in, so that its second half stands in another.
+    Idle,
+    /// Nothing will be written here any more. It is written once, and fills up a whole page.
+    Closed,
+}
+
 /// How far a group came.
 pub(crate) struct Written {
     /// Everything up to here is durable, if there is news.
@@ -121,19 +129,13 @@ impl Writer {
         let mut extents = self.shared.extents();
         let batches = group.iter().filter(|(_, batch)| !batch.is_empty());
         for ((_, batch), (body_at, segment)) in batches.zip(self.placed.drain(..)) {
-            let mut offset = body_at;
-            for op in batch.ops() {
-                let bytes = operation::encoded_len(op);
-                if let Op::Put(entry) = op {
-                    let (index, record_bytes) = (entry.index, entry.record_len() as u32);
-                    let span = Span { first: index, last: index, offset, bytes: bytes as u32, record_bytes };
-                    extents.put(&span, &segment);
-                } else {
+            parts(batch.ops(), body_at, |part| match part {
+                Part::Entries(span, ..) => extents.put(&span, &segment),
+                Part::Other(op) => {
                     extents.replay(op);
+                    self.has_compacted |= matches!(op, Op::Compact { .. });
                 }
-                self.has_compacted |= matches!(op, Op::Compact { .. });
-                offset += bytes as u64;
-            }
+            });
         }
     }
 
@@ -145,11 +147,16 @@ impl Writer {
         if !self.make_room(bytes + kept)? {
             return Ok(None);
         }
-        for op in ops {
-            self.outline.replay(op);
-        }
+        let outline = &mut self.outline;
+        parts(ops, self.end, |part| match part {
+            Part::Entries(_, _, Some(membership)) => outline.put(membership),
+            Part::Entries(Span { first, last, .. }, generation, None) => {
+                outline.put_run(Run { first, last, generation });
+            }
+            Part::Other(op) => outline.replay(op),
+        });
         self.is_fresh = false;
-        Ok(Some(self.encode(ops, 0)))
+        Ok(Some(self.encode(ops, 0, false)))
     }
 
     /// Makes room for that many bytes: here, in the next segment if that is ready, or by making this one longer. `false`
@@ -197,11 +204,11 @@ impl Writer {
         }
         file.sync().map_err(StorageError::io("cannot sync", path))?;
         self.capacity = capacity;
-        self.encode(&[], 0);
+        self.encode(&[], 0, false);
         Ok(true)
     }
 
-    fn encode(&mut self, ops: &[Op], padding: usize) -> u64 {
+    fn encode(&mut self, ops: &[Op], padding: usize, is_end: bool) -> u64 {
         let needed = self.segment.header.seq - self.oldest_claimed;
         let place = Place {
             seed: self.segment.seed,
@@ -211,6 +218,7 @@ impl Writer {
             prev_checksum: self.prev_checksum,
             file_pages: u32::try_from(self.capacity / PAGE_BYTES).unwrap_or(u32::MAX),
             reach: u32::try_from(needed + 1).unwrap_or(0),
+            is_end,
         };
         let before = self.buffer.len();
         self.prev_checksum = batch::encode(ops, padding, place, &mut self.buffer);
@@ -252,12 +260,16 @@ impl Writer {
     /// Writes down, without a sync, that everything up to here is durable. Until then damage to the last group could
     /// not be told from a tear. The mark is two empty batches in different blocks, so that whatever damages the end of
     /// the log spares one of them. On a full disk it may be missing.
-    pub(crate) fn mark(&mut self, block_bytes: u64) -> Result<(), StorageError> {
+    pub(crate) fn mark(&mut self, mark: Mark) -> Result<(), StorageError> {
         self.wants_mark = false;
+        let block_bytes = match mark {
+            Mark::Idle => SECTOR_BYTES,
+            Mark::Closed => PAGE_BYTES,
+        };
         if self.make_room(block_bytes + 2 * MARK_BYTES)? {
             let filled = self.end + MARK_BYTES;
-            self.encode(&[], (filled.next_multiple_of(block_bytes) - filled) as usize);
-            self.encode(&[], 0);
+            self.encode(&[], (filled.next_multiple_of(block_bytes) - filled) as usize, false);
+            self.encode(&[], 0, mark == Mark::Closed);
         }
         self.flush()
     }
@@ -269,9 +281,7 @@ impl Writer {
         if durable.is_some() {
             self.sync()?;
         }
-        if self.wants_mark {
-            self.mark(PAGE_BYTES)?;
-        }
+        self.mark(Mark::Closed)?;
         self.sync()?;
         Ok(durable)
     }

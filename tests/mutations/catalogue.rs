@@ -21,6 +21,7 @@ pub(crate) const ALL: &[Mutation] = &[
     mutation("file/segment-name-not-synced", "the folder is not synced after a new segment got its name"),
     mutation("file/snapshot-name-not-synced", "the folder is not synced after a snapshot got its name"),
     mutation("file/snapshot-not-synced", "a snapshot gets its name before its bytes are durable"),
+    mutation("file/spare-not-marked", "a file that is used again keeps its old header until it gets a new one"),
     mutation("file/torn-batch-kept", "the intact beginning of a torn batch counts"),
     mutation("node/another-disk-takes-part", "a disk takes part though others know its node by another"),
     mutation("node/answer-to-an-earlier-life", "the answer to a read of an earlier life answers another one"),

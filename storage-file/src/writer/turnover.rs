@@ -13,7 +13,7 @@ use crate::operation::Seed;
 use crate::recovery::LastSegment;
 use crate::segment::{self, Segment, SegmentHeader};
 use crate::shared::{Shared, lock};
-use crate::spare::Spare;
+use crate::spare::{self, Spare};
 use crate::worker::Worker;
 
 /// What a [`Writer`] is made of.
@@ -42,7 +42,7 @@ fn begin(
 
 /// Creates the first segment of a new log, durably: a header and nothing else.
 pub(crate) fn create_first(folder: &dyn Folder, store: StoreId) -> Result<(), StorageError> {
-    if let Some(file) = segment::prepare(folder, 1, segment::HEADER_BYTES, false, || false)? {
+    if let Some(file) = spare::prepare(folder, 1, segment::HEADER_BYTES, None, || false)? {
         let write = || {
             let (segment, page) = begin(folder, file, |salt, prepared_bytes| SegmentHeader {
                 store,
@@ -65,7 +65,7 @@ pub(crate) fn create_first(folder: &dyn Folder, store: StoreId) -> Result<(), St
 /// A segment of at least the least length, and of that many bytes if the disk has room for them.
 fn prepare_first(folder: &dyn Folder, seq: u64, mut bytes: u64) -> Result<Arc<dyn File>, StorageError> {
     loop {
-        match segment::prepare(folder, seq, bytes, false, || false) {
+        match spare::prepare(folder, seq, bytes, None, || false) {
             Err(StorageError::Full { .. }) if bytes > 2 * segment::HEADER_BYTES => {
                 bytes = (bytes / 2).max(2 * segment::HEADER_BYTES);
             }
@@ -97,6 +97,7 @@ impl Seal {
             durable_seq: first_of_next,
             prev_checksum: segment.checksum,
             reach: 0,
+            is_end: false,
         };
         let (bytes, _) = header.encode(segment.seed, end);
         Self { segment: segment.clone(), end, bytes, is_cut }
@@ -183,7 +184,7 @@ impl Writer {
             if !self.fits(bytes) && !self.extend(bytes)? {
                 return Err(StorageError::Full { path: self.folder.path().to_owned() });
             }
-            self.encode(&head, 0);
+            self.encode(&head, 0, false);
         }
         self.is_fresh = true;
         lock(&self.segments).push_back(self.segment.clone());
@@ -226,7 +227,7 @@ impl Writer {
             }
             self.oldest_claimed = self.oldest_claimed.max(needed);
             self.removable = Some(self.oldest_claimed);
-            self.encode(&[], 0);
+            self.encode(&[], 0, false);
             self.flush()?;
             self.sync()?;
         }

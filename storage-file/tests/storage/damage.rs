@@ -116,7 +116,10 @@ fn a_missing_or_exchanged_file_is_refused() {
     let (disk, batches) = written();
     let files = files(&disk);
     let spare = files.keys().rfind(|path| is_segment(path)).unwrap();
-    for path in files.keys().filter(|path| *path != spare && !path.ends_with("PLACE")) {
+    let is_missed = |path: &&PathBuf| {
+        *path != spare && !path.ends_with("PLACE") && path.extension().is_none_or(|it| it != "new")
+    };
+    for path in files.keys().filter(is_missed) {
         let copy = disk.fork(2);
         copy.folder(FOLDER).remove(path.file_name().unwrap().to_str().unwrap()).unwrap();
         match open_copy(&copy, &batches) {

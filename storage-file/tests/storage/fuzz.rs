@@ -169,14 +169,14 @@ fn put_crc(bytes: &mut [u8], at: usize, covered: &[&[u8]]) {
 /// Makes the checksums of a segment right again, as far as batches can be told apart: so that what is behind them is
 /// reached. What is written is what `docs/log-format.md` says.
 fn seal(bytes: &mut [u8]) {
-    // One that is all zeros is a spare.
+    // Anything else is a spare.
     if bytes.len() < 4096 || bytes[..4] != *b"QRMW" {
         return;
     }
     let copy = bytes[..88].to_vec();
     put_crc(bytes, 12, &[&copy[..12], &copy[16..]]);
     let (salt, mut at, mut prev) = (copy[40..48].to_vec(), 4096, bytes[12..16].to_vec());
-    while bytes.get(at..at + 4) == Some(b"QBAT") {
+    while matches!(bytes.get(at..at + 4), Some(b"QBAT" | b"QEND")) {
         let end = at + 48 + number(bytes, at + 8);
         if end > bytes.len() {
             return;

@@ -1,7 +1,7 @@
 //! Data folders that earlier versions of this crate wrote, kept in `tests/golden`, are read as they were meant. If this
 //! fails, people's logs can no longer be opened.
 //!
-//! A folder for a new format version is written by `QUORATE_WRITE_GOLDEN=v2 cargo test -p quorate-storage-file golden`.
+//! A folder for a new format version is written by `QUORATE_WRITE_GOLDEN=v3 cargo test -p quorate-storage-file golden`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,7 @@ fn golden_folders_of_every_version_are_read_as_they_were_meant() {
         copy(&folder(&version), scratch.path());
         std::fs::write(folder(&version).with_extension("txt"), describe(scratch.path())).unwrap();
     }
-    for version in ["v2"] {
+    for version in ["v2", "v3"] {
         let scratch = tempfile::tempdir().unwrap();
         copy(&folder(version), scratch.path());
         let meant = std::fs::read_to_string(folder(version).with_extension("txt")).unwrap();

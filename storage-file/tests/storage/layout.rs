@@ -53,9 +53,10 @@ fn operation(kind: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A batch at `offset`, and the crc of its header.
 fn batch(offset: u64, seq: u64, durable_seq: u64, prev: u32, operations: &[Vec<u8>]) -> (Vec<u8>, u32) {
+    let magic = if operations.is_empty() { b"QEND" } else { b"QBAT" };
     let body = operations.concat();
     let headers: Vec<&[u8]> = operations.iter().map(|operation| &operation[..16]).collect();
-    let mut bytes = b"QBAT".to_vec();
+    let mut bytes = magic.to_vec();
     bytes.put_u32_le(0);
     bytes.put_u32_le(body.len() as u32);
     bytes.put_u32_le(operations.len() as u32);
@@ -73,8 +74,8 @@ fn batch(offset: u64, seq: u64, durable_seq: u64, prev: u32, operations: &[Vec<u
 
 fn segment_file() -> Vec<u8> {
     let mut header = b"QRMWAL\r\n".to_vec();
-    header.put_u16_le(2);
-    header.put_u16_le(2);
+    header.put_u16_le(3);
+    header.put_u16_le(3);
     header.put_u32_le(0);
     header.put_u128_le(STORE);
     for number in [1, SALT, 8192, 0, 0, 1, 1] {
@@ -103,9 +104,22 @@ fn segment_file() -> Vec<u8> {
     ];
     let (first, checksum) = batch(4096, 1, 0, checksum, &first);
     let second_at = 4096 + first.len();
-    let (second, _) = batch(second_at as u64, 2, 1, checksum, &second);
+    let (second, checksum) = batch(second_at as u64, 2, 1, checksum, &second);
+    let third_at = second_at + second.len();
+    let (third, _) = batch(third_at as u64, 3, 2, checksum, &[]);
     bytes[4096..second_at].copy_from_slice(&first);
-    bytes[second_at..second_at + second.len()].copy_from_slice(&second);
+    bytes[second_at..third_at].copy_from_slice(&second);
+    bytes[third_at..third_at + third.len()].copy_from_slice(&third);
+    bytes[third_at + third.len()..].fill(0xaa);
+    bytes
+}
+
+fn spare_file() -> Vec<u8> {
+    let mut bytes = vec![0xaa; 8192];
+    bytes[..4096].fill(0);
+    for at in [0, 2048] {
+        bytes[at..at + 16].copy_from_slice(b"QRM SPARE FILE\r\n");
+    }
     bytes
 }
 
@@ -115,6 +129,7 @@ fn a_log_written_by_hand_from_the_page_is_read() {
     let folder = disk.folder(FOLDER);
     file(&*folder, "IDENTITY", &identity_file());
     file(&*folder, "0000000000000001.wal", &segment_file());
+    file(&*folder, "0000000000000002.wal", &spare_file());
     let (log, recovered) = open(&disk, INLINE).unwrap();
     assert_eq!(recovered.notes, Vec::<String>::new());
     assert_eq!(recovered.store, StoreId(STORE));

@@ -95,12 +95,12 @@ fn a_newer_format_is_refused_as_such() {
     drop(open(&disk, INLINE).unwrap());
     disk.damage(format!("{FOLDER}/0000000000000002.wal"), |bytes| {
         for header in [0, 2048] {
-            bytes[header + 10] = 3;
+            bytes[header + 10] = 4;
             let covered = [&bytes[header..header + 12], &bytes[header + 16..header + 88]].concat();
             let checksum = crc32c::crc32c(&covered);
             bytes[header + 12..header + 16].copy_from_slice(&checksum.to_le_bytes());
         }
     });
     let error = open(&disk, INLINE).unwrap_err();
-    assert!(matches!(error, StorageError::Version { found: 3, supported: 2, .. }), "{error}");
+    assert!(matches!(error, StorageError::Version { found: 4, supported: 3, .. }), "{error}");
 }

@@ -14,10 +14,16 @@ use storage_file::{FileLog, FileLogOptions};
 use super::Log;
 use crate::load::Failure;
 
+/// Entries that are kept: three segments, about.
+const KEPT: u64 = 500_000;
+/// Compacted at a time: half a segment, about.
+const COMPACTED: u64 = 90_000;
+
 /// A log with segments of the usual size.
 pub struct Files {
     log: FileLog,
     seq: WriteSeq,
+    compacted: u64,
 }
 
 /// A log with small segments, as for the test of damage.
@@ -45,7 +51,7 @@ impl Files {
                 found.push(entry.commands().next().ok_or("every entry holds a command")??);
             }
         }
-        Ok((Self { log, seq: WriteSeq(0) }, found))
+        Ok((Self { log, seq: WriteSeq(0), compacted: 0 }, found))
     }
 }
 
@@ -68,6 +74,12 @@ impl Log for Files {
         let mut batch = Batch::new();
         for (index, payload) in (first..).zip(payloads) {
             batch.push(entry(index, payload)?);
+        }
+        // As in a service that has run for a while: the files of what is compacted are used again.
+        if first > self.compacted + KEPT + COMPACTED {
+            self.compacted += COMPACTED;
+            let generation = Generation { round: 1, node: NodeId(1) };
+            batch.push(Op::Compact { upto: Index(self.compacted), generation });
         }
         self.seq = WriteSeq(self.seq.0 + 1);
         self.log.submit(self.seq, batch)?;

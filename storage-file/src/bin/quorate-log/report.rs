@@ -8,7 +8,7 @@ pub(crate) fn verdict(store: StoreId, found: &Verdict, json: bool) -> String {
     let outline = &found.outline;
     if json {
         return json!({
-            "clean": found.notes.is_empty(),
+            "clean": !found.is_torn,
             "store": store.to_string(),
             "segments": found.segments,
             "entries": found.entries,
@@ -22,7 +22,8 @@ pub(crate) fn verdict(store: StoreId, found: &Verdict, json: bool) -> String {
         .to_string();
     }
     let mut text = format!(
-        "clean: store {store}, {} segments, {} entries up to {}, compacted up to {}",
+        "{}: store {store}, {} segments, {} entries up to {}, compacted up to {}",
+        if found.is_torn { "sound, with a batch at its end that was being written" } else { "clean" },
         found.segments,
         found.entries,
         outline.last(),
