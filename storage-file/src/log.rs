@@ -40,7 +40,8 @@ pub struct FileLogOptions {
     /// their space back sooner after a compaction. A batch that is larger than that makes its segment longer.
     pub segment_bytes: u64,
     /// Do all file work in the thread that polls: for a simulator, which must see the same operations in the same order
-    /// each time. Off by default.
+    /// each time, and for a writer that has nothing else to do until a batch is durable, which is spared two wake-ups. Off
+    /// by default.
     pub inline: bool,
     /// What you vouch for after a log was refused. Nothing by default.
     pub confirmed: Confirmed,

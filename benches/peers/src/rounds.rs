@@ -17,7 +17,8 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Runs every contestant once a round. The order turns by one each round.
+    /// Runs every contestant once a round. The order turns by one each round, and back to front every other round, so that
+    /// nobody always comes after the same one.
     pub fn run(
         names: &[&'static str],
         rounds: usize,
@@ -26,6 +27,7 @@ impl Rounds {
         let mut figures = vec![Vec::new(); names.len()];
         for round in 0..rounds {
             for turn in 0..names.len() {
+                let turn = if round % 2 == 0 { turn } else { names.len() - 1 - turn };
                 let contestant = (turn + round) % names.len();
                 let figure =
                     measure(contestant).map_err(|error| format!("{}: {error}", names[contestant]))?;

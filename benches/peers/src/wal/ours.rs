@@ -11,7 +11,7 @@ use consensus_api::{
 use futures::executor::block_on;
 use storage_file::{FileLog, FileLogOptions};
 
-use super::Log;
+use super::{Log, payload};
 use crate::load::Failure;
 
 /// Entries that are kept: three segments, about.
@@ -19,12 +19,16 @@ const KEPT: u64 = 500_000;
 /// Compacted at a time: half a segment, about.
 const COMPACTED: u64 = 90_000;
 
-/// A log with segments of the usual size.
+/// A log as by default, with a thread of its own.
 pub struct Files {
     log: FileLog,
     seq: WriteSeq,
+    last: u64,
     compacted: u64,
 }
+
+/// A log without threads: what suits one writer that waits for each batch.
+pub struct Inline(Files);
 
 /// A log with small segments, as for the test of damage.
 pub struct Small(Files);
@@ -51,7 +55,7 @@ impl Files {
                 found.push(entry.commands().next().ok_or("every entry holds a command")??);
             }
         }
-        Ok((Self { log, seq: WriteSeq(0), compacted: 0 }, found))
+        Ok((Self { log, seq: WriteSeq(0), last: last.0, compacted: 0 }, found))
     }
 }
 
@@ -65,18 +69,31 @@ fn entry(index: u64, payload: &[u8]) -> Result<Op, Failure> {
     Ok(Op::Put(entry))
 }
 
+impl Files {
+    /// A log that has run for a while already, as raft-engine's is with its files filled beforehand.
+    fn in_use(dir: &Path, options: FileLogOptions) -> Result<(Self, Vec<Bytes>), Failure> {
+        let (mut files, found) = Self::with(dir, options)?;
+        let payloads: Vec<Bytes> = (0..256).map(payload).collect();
+        while files.compacted < KEPT {
+            files.append(files.last + 1, &payloads)?;
+        }
+        Ok((files, found))
+    }
+}
+
 impl Log for Files {
     fn open(dir: &Path) -> Result<(Self, Vec<Bytes>), Failure> {
-        Self::with(dir, FileLogOptions::default())
+        Self::in_use(dir, FileLogOptions::default())
     }
 
-    fn append(&mut self, first: u64, payloads: &[Bytes]) -> Result<(), Failure> {
+    fn append(&mut self, _first: u64, payloads: &[Bytes]) -> Result<(), Failure> {
         let mut batch = Batch::new();
-        for (index, payload) in (first..).zip(payloads) {
-            batch.push(entry(index, payload)?);
+        for payload in payloads {
+            self.last += 1;
+            batch.push(entry(self.last, payload)?);
         }
-        // As in a service that has run for a while: the files of what is compacted are used again.
-        if first > self.compacted + KEPT + COMPACTED {
+        // What is compacted is used again.
+        if self.last > self.compacted + KEPT + COMPACTED {
             self.compacted += COMPACTED;
             let generation = Generation { round: 1, node: NodeId(1) };
             batch.push(Op::Compact { upto: Index(self.compacted), generation });
@@ -90,6 +107,21 @@ impl Log for Files {
     fn close(self) -> Result<(), Failure> {
         drop(self.log);
         Ok(())
+    }
+}
+
+impl Log for Inline {
+    fn open(dir: &Path) -> Result<(Self, Vec<Bytes>), Failure> {
+        let options = FileLogOptions { inline: true, ..FileLogOptions::default() };
+        Files::in_use(dir, options).map(|(files, found)| (Self(files), found))
+    }
+
+    fn append(&mut self, first: u64, payloads: &[Bytes]) -> Result<(), Failure> {
+        self.0.append(first, payloads)
+    }
+
+    fn close(self) -> Result<(), Failure> {
+        self.0.close()
     }
 }
 
