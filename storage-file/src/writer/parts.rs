@@ -49,3 +49,6 @@ pub(super) fn parts<'a>(ops: &'a [Op], mut offset: u64, mut each: impl FnMut(Par
         each(Part::Entries(span, generation, None));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ mod layout;
 mod matrix;
 mod refusals;
 mod removal;
+mod reuse;
 mod review;
 mod snapshots;
 mod waiting;

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use consensus_api::{Index, LogReader, LogStorage, WriteSeq};
+use consensus_api::{Generation, Index, LogReader, LogStorage, NodeId, Op, WriteSeq};
 use quorate_storage_file::FileLog;
 use quorate_storage_file::disk::{File, Folder, Lock};
 use quorate_storage_file::simulated::SimulatedDisk;
@@ -42,8 +42,15 @@ impl Gate {
     }
 }
 
-struct GatedFolder(Arc<dyn Folder>, Gate);
-struct GatedFile(Arc<dyn File>, Gate);
+/// The gates in front of syncs and of reads.
+#[derive(Clone, Default)]
+struct Gates {
+    syncs: Gate,
+    reads: Gate,
+}
+
+struct GatedFolder(Arc<dyn Folder>, Gates);
+struct GatedFile(Arc<dyn File>, Gates);
 
 impl Folder for GatedFolder {
     fn path(&self) -> &Path {
@@ -97,6 +104,7 @@ impl File for GatedFile {
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.1.reads.pass();
         self.0.read_at(into, offset)
     }
 
@@ -109,14 +117,15 @@ impl File for GatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.1.pass();
+        self.1.syncs.pass();
         self.0.sync()
     }
 }
 
 /// A log with threads, whose next segment is ready, so that nobody syncs but its own thread.
 fn open_gated(disk: &SimulatedDisk, gate: &Gate) -> FileLog {
-    let folder = Arc::new(GatedFolder(disk.folder(FOLDER), gate.clone()));
+    let gates = Gates { syncs: gate.clone(), reads: Gate::default() };
+    let folder = Arc::new(GatedFolder(disk.folder(FOLDER), gates));
     let options = quorate_storage_file::FileLogOptions { segment_bytes: 1 << 20, ..THREADED };
     let mut log = FileLog::open_in(folder, options).unwrap();
     log.attach(&identity()).unwrap();
@@ -168,5 +177,37 @@ fn one_sync_serves_all_that_queued_while_the_last_was_under_way() {
         assert_eq!(after.syncs - before.syncs, 2, "{writers} writers");
         assert!((1..=2).contains(&(after.writes - before.writes)), "{writers} writers");
         assert!(news <= 1, "{news}");
+    }
+}
+
+/// A file that somebody reads is not used again before the reading is over, however far the log has come meanwhile.
+#[test]
+fn a_reader_that_is_held_up_gets_what_stood_there_when_it_came() {
+    for held_up in [1, 9, 30] {
+        let (disk, gates) = (SimulatedDisk::new(3), Gates::default());
+        let folder = Arc::new(GatedFolder(disk.folder(FOLDER), gates.clone()));
+        let mut log = FileLog::open_in(folder, THREADED).unwrap();
+        log.attach(&identity()).unwrap();
+        let write = |log: &mut FileLog, index: u64| {
+            let mut batch = put([entry(index, 1, 500)]);
+            if index > 40 {
+                let generation = Generation::new(1, NodeId(1));
+                batch.push(Op::Compact { upto: Index(index - 2), generation });
+            }
+            log.submit(WriteSeq(index), batch).unwrap();
+            while durable(log).unwrap() < WriteSeq(index) {}
+        };
+        (1..=40).for_each(|index| write(&mut log, index));
+        gates.reads.shut();
+        let (reader, (told, read)) = (log.reader(), channel());
+        std::thread::spawn(move || {
+            told.send(block_on(reader.read(Index(held_up)..Index(held_up + 9), usize::MAX)))
+        });
+        gates.reads.until_somebody_waits();
+        (41..=200).for_each(|index| write(&mut log, index));
+        assert!(disk.names(FOLDER).iter().filter(|name| name.strip_suffix(".wal").is_some()).count() < 12);
+        gates.reads.open();
+        let expected: Vec<_> = (held_up..held_up + 9).map(|index| entry(index, 1, 500)).collect();
+        assert_eq!(read.recv_timeout(Duration::from_secs(60)).unwrap().unwrap(), expected);
     }
 }
