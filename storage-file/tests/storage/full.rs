@@ -149,6 +149,41 @@ fn whatever_operation_the_power_fails_at_on_a_full_disk_the_log_holds_a_prefix()
     }
 }
 
+/// Its segment must grow, for which files that wait for their next use are of no help; and the next segment is ready, so
+/// that nobody asks for room for that.
+#[test]
+fn a_batch_longer_than_a_segment_is_written_by_itself_once_there_is_room() {
+    for options in [THREADED, INLINE] {
+        let disk = SimulatedDisk::new(5);
+        let plan = FaultPlan::default();
+        let (mut log, _) = open_limited(&disk, &plan, options).unwrap();
+        for index in 1..=60 {
+            log.submit(WriteSeq(index), one_entry(index)).unwrap();
+            while durable(&mut log).unwrap() < WriteSeq(index) {}
+        }
+        let compact = Op::Compact { upto: Index(60), generation: Generation::new(1, NodeId(1)) };
+        log.submit(WriteSeq(61), [compact].into_iter().collect()).unwrap();
+        while durable(&mut log).unwrap() < WriteSeq(61) {}
+        plan.set_room(Some(0));
+        log.submit(WriteSeq(62), put([entry(61, 1, 100_000)])).unwrap();
+        assert!(poll(&mut log).is_pending());
+        // Long enough for the log's thread to find out, and to mark its end.
+        std::thread::sleep(Duration::from_millis(200));
+        plan.set_room(None);
+        let mut told = None;
+        for _ in 0..1000 {
+            if let Poll::Ready(seq) = poll(&mut log) {
+                told = Some(seq.unwrap());
+            }
+            if told.is_some() && log.has_room() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!((told, log.has_room()), (Some(WriteSeq(62)), true), "inline: {}", options.inline);
+    }
+}
+
 /// A file system in memory of 2 MiB, if this process may mount one.
 struct SmallDisk(tempfile::TempDir);
 

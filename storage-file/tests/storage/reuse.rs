@@ -144,6 +144,56 @@ fn neither_does_it_where_an_operation_fails_before_the_power_does() {
     power_fails_everywhere(true, 5);
 }
 
+/// A removal whose folder could not be synced may be undone by the next failure of the power. So the file may still be a
+/// segment, and must not be written over; nor may the next one go before it is certain that the first is gone.
+#[test]
+fn a_file_whose_removal_may_be_undone_is_not_written_over() {
+    let compacted_at = 40;
+    let prepared = |seed| {
+        let disk = SimulatedDisk::new(seed);
+        let (mut log, _) = open(&disk, INLINE).unwrap();
+        for index in 1..=compacted_at {
+            log.submit(WriteSeq(index), put([entry(index, 1, 500)])).unwrap();
+            durable(&mut log).unwrap();
+        }
+        (disk, log)
+    };
+    for failed in 1..30 {
+        for power_off in 1..40 {
+            let (disk, mut log) = prepared(failed << 8 | power_off);
+            let began = disk.counts().operations;
+            let fail_at = Some((began + failed, ErrorKind::Other));
+            let power_off_at = Some(began + failed + power_off);
+            disk.set_faults(Faults { fail_at, power_off_at, ..Faults::default() });
+            let mut acked = compacted_at as usize;
+            let mut batches: Vec<Batch> =
+                (1..=compacted_at).map(|index| put([entry(index, 1, 500)])).collect();
+            for index in compacted_at + 1..compacted_at + 40 {
+                let mut batch = put([entry(index, 1, 500)]);
+                if index % 10 == 1 {
+                    batch.push(compact(index - 10, 1));
+                }
+                batches.push(batch.clone());
+                if log.submit(WriteSeq(index), batch).is_err() {
+                    break;
+                }
+                match poll(&mut log) {
+                    Poll::Ready(Ok(seq)) => acked = seq.0 as usize,
+                    Poll::Ready(Err(_)) => break,
+                    Poll::Pending => {}
+                }
+            }
+            drop(log);
+            disk.crash();
+            let opened = open(&disk, INLINE);
+            let (log, recovered) = opened.unwrap_or_else(|error| {
+                panic!("failed {failed}, power {power_off}: {error} {:?}", disk.names(FOLDER))
+            });
+            check(&log, &recovered, &batches, acked).unwrap();
+        }
+    }
+}
+
 /// A log of a few segments in files that were used before, what these files held then, and what the log holds now.
 struct Reused {
     disk: SimulatedDisk,
