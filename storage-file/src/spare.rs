@@ -43,6 +43,14 @@ struct State {
     /// The names of files that can be used again.
     recycled: Vec<String>,
     is_full: bool,
+    /// Whether the segment in use could not be made longer for want of room.
+    is_lacking: bool,
+}
+
+impl State {
+    const fn has_room(&self) -> bool {
+        !self.is_full && !self.is_lacking
+    }
 }
 
 impl Spare {
@@ -72,7 +80,7 @@ impl Spare {
             let mut state = lock(&state);
             state.preparing = false;
             state.is_full = matches!(prepared, Err(StorageError::Full { .. }));
-            shared.set_room(!state.is_full);
+            shared.set_room(state.has_room());
             if !state.is_full {
                 state.ready = prepared.transpose();
             }
@@ -84,9 +92,18 @@ impl Spare {
         lock(&self.state).ready.take().transpose()
     }
 
-    /// Whether there was no room for one.
+    /// Whether there was no room for one, or for more of the segment in use.
     pub(crate) fn is_full(&self) -> bool {
-        lock(&self.state).is_full
+        !lock(&self.state).has_room()
+    }
+
+    /// Whether there was no room to make the segment in use longer.
+    pub(crate) fn set_lacking(&self, is_lacking: bool) {
+        let mut state = lock(&self.state);
+        if state.is_lacking || is_lacking {
+            state.is_lacking = is_lacking;
+            self.shared.set_room(state.has_room());
+        }
     }
 
     /// What tells the thread that removes files how to keep one for the next spare.
@@ -113,14 +130,21 @@ impl Recycler {
     pub(crate) fn dispose(&self, seq: u64, unread: Option<&dyn File>) -> io::Result<()> {
         let name = segment::file_name(seq);
         let fits = |file: &dyn File| file.size().is_ok_and(|size| size == self.segment_bytes);
-        if lock(&self.state).recycled.len() < RECYCLED_MAX && unread.is_some_and(fits) {
-            let kept = format!("{seq:016x}.recycled{UNFINISHED}");
-            self.folder.rename(&name, &kept)?;
-            lock(&self.state).recycled.push(kept);
-        } else {
-            self.folder.remove(&name)?;
+        let is_kept = lock(&self.state).recycled.len() < RECYCLED_MAX && unread.is_some_and(fits);
+        let kept = format!("{seq:016x}.recycled{UNFINISHED}");
+        let gone = if is_kept { self.folder.rename(&name, &kept) } else { self.folder.remove(&name) };
+        match &gone {
+            // An earlier attempt may have come as far as this, and no further.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => return gone,
+            Ok(()) => {}
         }
-        self.folder.sync()
+        // Until this is done the power may fail and bring the segment back: nobody may write to its file before.
+        self.folder.sync()?;
+        if is_kept && gone.is_ok() {
+            lock(&self.state).recycled.push(kept);
+        }
+        Ok(())
     }
 }
 

@@ -195,7 +195,7 @@ impl Writer {
                 Err(error) if is_full(&error) => {
                     // Nothing that matters was written. If this fails the file is longer than it needs to be.
                     drop(file.set_size(self.capacity));
-                    self.shared.set_room(false);
+                    self.spare.set_lacking(true);
                     return Ok(false);
                 }
                 written => written.map_err(StorageError::io("cannot extend", path))?,
@@ -204,6 +204,7 @@ impl Writer {
         }
         file.sync().map_err(StorageError::io("cannot sync", path))?;
         self.capacity = capacity;
+        self.spare.set_lacking(false);
         self.encode(&[], 0, false);
         Ok(true)
     }
@@ -286,7 +287,7 @@ impl Writer {
         Ok(durable)
     }
 
-    /// Whether the disk had no room for the next segment.
+    /// Whether the disk had no room for the next segment, or for more of this one.
     pub(crate) fn is_full(&self) -> bool {
         self.spare.is_full()
     }

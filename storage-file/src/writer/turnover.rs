@@ -187,6 +187,7 @@ impl Writer {
             self.encode(&head, 0, false);
         }
         self.is_fresh = true;
+        self.spare.set_lacking(false);
         lock(&self.segments).push_back(self.segment.clone());
         self.request_room();
         Ok(())
@@ -247,11 +248,11 @@ impl Writer {
                 let is_unread = Arc::strong_count(&segment) == 2;
                 // Each removal is durable before the next, so that no crash brings back an older one without it.
                 match recycler.dispose(seq, Some(&*segment.file).filter(|_| is_unread)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(error) => {
                         tracing::warn!(%error, segment = seq, "cannot remove a compacted segment; trying again later");
                         return;
                     }
-                    _ => drop(lock(&segments).pop_front()),
+                    Ok(()) => drop(lock(&segments).pop_front()),
                 }
             }
         });
