@@ -103,21 +103,3 @@ fn golden_folders_of_every_version_are_read_as_they_were_meant() {
         assert!(meant.lines().count() > 20, "{version}");
     }
 }
-
-/// A version 2 program whose power failed while it began a segment left zeros where the header was to stand, and behind
-/// them what had already reached the disk of a batch that nobody was told of.
-#[test]
-fn a_segment_of_version_2_of_which_only_the_first_batch_reached_the_disk_is_a_spare() {
-    let home = tempfile::tempdir().unwrap();
-    copy(&folder("v2"), home.path());
-    let spare = home.path().join("0000000000000014.wal");
-    let mut bytes = std::fs::read(&spare).unwrap();
-    assert!(bytes.iter().all(|byte| *byte == 0), "version 2 has spares of zeros");
-    bytes[4096..4100].copy_from_slice(b"QBAT");
-    bytes[4100..4104].copy_from_slice(&0x1234_5678_u32.to_le_bytes());
-    // Batch 1000, written when 999 was the last that was synced.
-    bytes[4120..4128].copy_from_slice(&1000_u64.to_le_bytes());
-    bytes[4128..4136].copy_from_slice(&999_u64.to_le_bytes());
-    std::fs::write(&spare, bytes).unwrap();
-    assert_eq!(describe(home.path()), std::fs::read_to_string(folder("v2").with_extension("txt")).unwrap());
-}
