@@ -68,7 +68,7 @@ pub struct Options {
     pub command_bytes_max: usize,
     /// Bytes of commands that go into one entry, unless a single one is larger. 1 MiB by default.
     pub entry_bytes_max: usize,
-    /// Bytes of recent entries kept in memory. 64 MiB by default.
+    /// Bytes of recent entries kept in memory. 32 MiB by default.
     pub cache_bytes_max: usize,
     /// Bytes of entries handed to the state machine and not yet applied. 16 MiB by default.
     pub apply_bytes_max: usize,
@@ -105,7 +105,7 @@ impl Default for Options {
             request_bytes_max: 64 << 20,
             command_bytes_max: 8 << 20,
             entry_bytes_max: 1 << 20,
-            cache_bytes_max: 64 << 20,
+            cache_bytes_max: 32 << 20,
             apply_bytes_max: 16 << 20,
             apply_ahead_bytes_max: 0,
             clock_ahead_max: Duration::from_secs(10),
