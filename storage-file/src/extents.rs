@@ -199,4 +199,4 @@ impl Extents {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,11 +9,12 @@ use crate::operation::Seed;
 use crate::segment::{Segment, SegmentHeader};
 use crate::simulated::SimulatedDisk;
 
-fn segment(seq: u64) -> Arc<Segment> {
+/// A segment in memory, for indices of what stands in it.
+pub(crate) fn segment(seq: u64) -> Arc<Segment> {
     let header = SegmentHeader {
         store: StoreId(1),
         seq,
-        salt: 0,
+        salt: seq,
         prepared_bytes: 0,
         prev_end: 0,
         prev_last_batch: 0,
@@ -21,7 +22,7 @@ fn segment(seq: u64) -> Arc<Segment> {
         oldest_needed: 1,
     };
     let file = SimulatedDisk::new(1).folder("/log").create("segment").unwrap();
-    Arc::new(Segment { header, checksum: 0, seed: Seed::of(0), path: "segment".into(), file })
+    Arc::new(Segment { header, checksum: 0, seed: Seed::of(seq), path: "segment".into(), file })
 }
 
 /// Puts entries of that many bytes in the log, one after the other, with a batch's header before each `batch` of them.

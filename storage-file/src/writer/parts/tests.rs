@@ -7,16 +7,15 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use consensus_api::{
     Commands, Entry, EntryKind, Generation, Index, LogTime, Membership, NodeId, Op, Outline, ProposalId, Run,
-    StoreId,
 };
 
 use super::{Part, parts};
 use crate::batch::{self, HEADER_BYTES, Place};
+use crate::extents::tests::segment;
 use crate::extents::{Extents, Span};
-use crate::operation::{self, Seed};
+use crate::operation;
 use crate::reader;
-use crate::segment::{Segment, SegmentHeader};
-use crate::simulated::SimulatedDisk;
+use crate::segment::Segment;
 
 struct Dice(u64);
 
@@ -80,19 +79,7 @@ struct Written {
 
 impl Written {
     fn new(seq: u64) -> Self {
-        let header = SegmentHeader {
-            store: StoreId(1),
-            seq,
-            salt: seq,
-            prepared_bytes: 0,
-            prev_end: 0,
-            prev_last_batch: 0,
-            first_batch: 1,
-            oldest_needed: 1,
-        };
-        let file = SimulatedDisk::new(1).folder("/log").create("segment").unwrap();
-        let segment = Segment { header, checksum: 0, seed: Seed::of(seq), path: "segment".into(), file };
-        Self { segment: Arc::new(segment), end: 4096, seq: 0 }
+        Self { segment: segment(seq), end: 4096, seq: 0 }
     }
 
     /// Where the body begins.
