@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use consensus_api::{FlowLimits, Index, Moment, NodeId, PeerProgress, ReadRound, Time};
+use consensus_api::{FlowLimits, Index, NodeId, PeerProgress, Time};
+
+use crate::ReadRound;
+use crate::timers::Moment;
 
 /// What a leader knows of one other member.
 ///

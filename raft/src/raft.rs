@@ -5,8 +5,7 @@ use std::hash::{Hash, Hasher};
 use consensus_api::mutation::mutated;
 use consensus_api::{
     Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index, Membership,
-    Moment, NodeId, Op, Outline, PeerProgress, ReadQueue, Role, Setup, Standing, StartError, Succession,
-    Time,
+    NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Succession, Time,
 };
 
 use crate::change::Change;
@@ -15,7 +14,8 @@ use crate::hard_state::HardState;
 use crate::log::Log;
 use crate::options::Options;
 use crate::progress::Peer;
-use crate::timers::Timers;
+use crate::reads::Reads;
+use crate::timers::{Moment, Timers};
 use crate::transfer::Transfer;
 use crate::{Body, Message, Term, invariants, recovery};
 
@@ -76,7 +76,7 @@ pub(crate) struct Leadership {
     pub(crate) peers: Vec<Peer>,
     /// The first entry of the term: nothing before it is committed by counting (thesis, section 3.6.2).
     pub(crate) start: Index,
-    pub(crate) reads: ReadQueue,
+    pub(crate) reads: Reads,
     /// When the next heartbeat is due.
     pub(crate) heartbeat: Moment,
     /// The change of membership under way.

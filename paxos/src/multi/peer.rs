@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use consensus_api::mutation::mutated;
-use consensus_api::{FlowLimits, Generation, Index, Moment, NodeId, PeerProgress, ReadRound, Time};
+use consensus_api::{FlowLimits, Generation, Index, NodeId, PeerProgress, Time};
 
+use super::ReadRound;
 use super::slots::Slots;
+use crate::dice::Moment;
 use crate::log::Log;
 
 /// What a leader knows of one other member.

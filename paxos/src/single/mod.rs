@@ -17,8 +17,7 @@ use std::hash::{Hash, Hasher};
 
 use consensus_api::{
     Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index, Membership,
-    Moment, NodeId, Op, Outcome, Outline, PeerProgress, ProposalId, Refusal, Role, Setup, Standing,
-    StartError, Time,
+    NodeId, Op, Outcome, Outline, PeerProgress, ProposalId, Refusal, Role, Setup, Standing, StartError, Time,
 };
 
 pub use messages::{Body, Message, PollRound, Won};
@@ -29,6 +28,7 @@ use self::reads::Reads;
 use self::supply::Supply;
 use self::timers::Timers;
 use crate::acceptor::Acceptor;
+use crate::dice::Moment;
 use crate::log::Log;
 use crate::quorum::{Phase, Quorums};
 

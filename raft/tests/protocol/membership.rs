@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use consensus_api::{
-    Engine, Entry, EntryKind, Generation, Index, LogTime, Membership, NodeId, Op, ProposalId, ReadRound,
-    Role, Time,
+    Engine, Entry, EntryKind, Generation, Index, LogTime, Membership, NodeId, Op, ProposalId, Role, Time,
 };
-use quorate_raft::Body;
+use quorate_raft::{Body, ReadRound};
 use testkit::protocol::{Image, timing};
 
 use crate::Cluster;
