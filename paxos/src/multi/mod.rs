@@ -1,6 +1,5 @@
 //! [`MultiPaxos`]: the engine's state, and how events reach the chapters of the protocol.
 
-mod accepts;
 mod arrivals;
 mod change;
 mod configurations;
@@ -33,7 +32,7 @@ use consensus_api::{
     NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Succession, Time,
 };
 
-pub use messages::{Body, Message, NOOPS_MAX, ReadRound, Tidings};
+pub use messages::{Body, Message, ReadRound, Tidings};
 pub use options::Options;
 
 use self::configurations::Configurations;
@@ -270,7 +269,7 @@ impl MultiPaxos {
         let before = std::mem::replace(&mut self.commit, index);
         effects.commit(index);
         if let State::Proposing(leading) = &mut self.state {
-            leading.committed(index, self.log.compacted());
+            leading.committed(index);
             if leading.is_overtaken(index) {
                 self.step_down(effects);
             }
