@@ -72,14 +72,20 @@ impl Log {
 
     /// Whether every slot from the compacted part up to `upto` is filled.
     pub(crate) fn is_unbroken(&self, upto: Index) -> bool {
-        let mut reached = self.compacted();
-        for run in self.runs().iter().take_while(|run| run.first <= upto) {
-            if run.first != reached.next() {
+        self.holds((Index::ZERO, upto), Generation::ZERO)
+    }
+
+    /// Whether every slot of `first ..= last` that is not compacted holds something of this ballot or a higher one.
+    pub(crate) fn holds(&self, (first, last): (Index, Index), least: Generation) -> bool {
+        let mut reached = self.compacted().max(first.prev());
+        let from = self.runs().partition_point(|run| run.last <= reached);
+        for run in self.runs()[from..].iter().take_while(|run| run.first <= last) {
+            if run.first > reached.next() || run.generation < least {
                 break;
             }
             reached = run.last;
         }
-        reached >= upto
+        reached >= last
     }
 
     /// The generation of the entry at `index`, for a compaction.

@@ -68,6 +68,7 @@ pub(crate) const ALL: &[Mutation] = &[
     mutation("paxos/lowest-ballot-adopted", "of the values reported the one of the lowest ballot is proposed"),
     mutation("paxos/membership-above-open-slots", "a leader proposes a membership while slots below it are undecided"),
     mutation("paxos/new-voters-not-asked", "a leader proposes to new voters without asking what they have accepted"),
+    mutation("paxos/noops-over-values", "a range of no-ops goes over the values between two holes"),
     mutation("paxos/nothing-adopted", "a new leader proposes no-ops over the values reported"),
     mutation("paxos/own-vote-before-sync", "a leader counts its own acceptance before it is durable"),
     mutation("paxos/promise-before-sync", "a promise is given before it is durable"),

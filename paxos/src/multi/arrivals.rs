@@ -46,6 +46,12 @@ impl MultiPaxos {
                     self.follow_commit(effects);
                 }
             }
+            Body::AcceptNoops { tidings, first, last } => {
+                if self.hear_leader(from, ballot, tidings, effects) {
+                    self.on_accept_noops(from, ballot, tidings.round, (first, last), effects);
+                    self.follow_commit(effects);
+                }
+            }
             Body::Heartbeat(tidings) => {
                 if self.hear_leader(from, ballot, tidings, effects) {
                     self.follow_commit(effects);

@@ -3,6 +3,7 @@
 use consensus_api::mutation::mutated;
 use consensus_api::{After, Effects, Entry, Generation, Index, NodeId};
 
+use super::messages::NOOPS_MAX;
 use super::recovery::Part;
 use super::{Body, Message, MultiPaxos, ReadRound, State, Tidings};
 use crate::log::is_well_formed;
@@ -177,6 +178,22 @@ impl MultiPaxos {
         if !acknowledged {
             effects.send(from, After::Now, Message { ballot, body: self.heard(round) });
         }
+    }
+
+    /// Phase 2 for a range: exactly the acceptances of its slots.
+    pub(super) fn on_accept_noops(
+        &mut self,
+        from: NodeId,
+        ballot: Generation,
+        round: ReadRound,
+        (first, last): (Index, Index),
+        effects: &mut Effects<Message>,
+    ) {
+        if first == Index::ZERO || first > last || last.since(first) >= NOOPS_MAX {
+            return; // nobody says so
+        }
+        let noops: Vec<Entry> = (first.0..=last.0).map(|slot| Entry::noop(ballot, Index(slot))).collect();
+        self.on_accept(from, ballot, round, &noops, effects);
     }
 
     pub(super) fn heard(&self, round: ReadRound) -> Body {

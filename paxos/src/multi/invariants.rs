@@ -83,6 +83,13 @@ fn check_leading(paxos: &MultiPaxos, leading: &Leadership, laws: &mut Laws) {
         laws.hold(range.0 > commit, "votes are kept only for what is not known to be chosen");
         laws.hold(accepted(*range), "one's own vote is for what one's own log holds");
     }
+    for (first, last) in leading.noops.ranges() {
+        let first = log.compacted().next().max(*first);
+        laws.hold(
+            first > *last || accepted((first, *last)),
+            "a no-op that is proposed stands in one's own log",
+        );
+    }
     let mut newest = None;
     for (seq, first, last) in leading.writing() {
         laws.hold(newest <= Some(seq), "writes become durable in order");
@@ -236,10 +243,8 @@ fn check_configurations(one: &MultiPaxos, other: &MultiPaxos, laws: &mut Laws) {
 fn check_votes(leading: &Leadership, member: &MultiPaxos, laws: &mut Laws) {
     let Some(peer) = leading.peer(member.node) else { return };
     for (first, last) in peer.acked.ranges() {
-        for slot in ends_above(*first, *last, member.log.compacted()) {
-            let held = member.log.ballot_at(slot) >= Some(leading.ballot);
-            laws.hold(held, "what was acknowledged is held, at that ballot or a higher one");
-        }
+        let held = member.log.holds((*first, *last), leading.ballot);
+        laws.hold(held, "what was acknowledged is held, at that ballot or a higher one");
     }
     let counted = leading.recovery.has_promised(member.node);
     laws.hold(

@@ -79,7 +79,18 @@ pub enum Body {
     },
     /// Phase 2: accept the entries beside this message.
     Accept(Tidings),
-    /// Answers [`Accept`](Self::Accept): these slots hold what this ballot proposed in them, durably.
+    /// Phase 2 for a whole range: accept a no-op in each of these slots. The same as [`Accept`](Self::Accept) with that many
+    /// no-ops beside it, of which there are at most [`NOOPS_MAX`].
+    AcceptNoops {
+        /// As beside entries.
+        tidings: Tidings,
+        /// The first slot.
+        first: Index,
+        /// The last slot.
+        last: Index,
+    },
+    /// Answers [`Accept`](Self::Accept) and [`AcceptNoops`](Self::AcceptNoops): these slots hold what this ballot proposed in
+    /// them, durably.
     Accepted {
         /// The first of them.
         first: Index,
@@ -117,6 +128,10 @@ pub enum Body {
     },
 }
 
+/// The most slots that one [`Body::AcceptNoops`] may speak of: a few bytes must not make an acceptor write without end.
+/// As entries they take 1.1 MiB.
+pub const NOOPS_MAX: u64 = 16_384;
+
 const PRE_ELECT: u8 = 1;
 const PRE_ELECT_ACK: u8 = 2;
 const PREPARE: u8 = 3;
@@ -130,11 +145,14 @@ const COMMIT: u8 = 10;
 const ASK: u8 = 11;
 const LEARN: u8 = 12;
 const TAKE_OVER: u8 = 13;
+const ACCEPT_NOOPS: u8 = 14;
 
 impl consensus_api::Message for Message {
     fn lane(&self) -> Lane {
         match self.body {
-            Body::Accept(_) | Body::Promise { .. } | Body::Learn { .. } => Lane::Data,
+            Body::Accept(_) | Body::AcceptNoops { .. } | Body::Promise { .. } | Body::Learn { .. } => {
+                Lane::Data
+            }
             _ => Lane::Control,
         }
     }
@@ -166,6 +184,7 @@ impl Body {
             Self::Promise { .. } => PROMISE,
             Self::Nack { .. } => NACK,
             Self::Accept(_) => ACCEPT,
+            Self::AcceptNoops { .. } => ACCEPT_NOOPS,
             Self::Accepted { .. } => ACCEPTED,
             Self::Heartbeat(_) => HEARTBEAT,
             Self::Heard { .. } => HEARD,
@@ -201,10 +220,12 @@ impl Body {
             }
             Self::Nack { promised } => put_generation(out, promised),
             Self::Accept(tidings) | Self::Heartbeat(tidings) | Self::Commit(tidings) => {
-                out.put_u64_le(tidings.commit.0);
-                out.put_u64_le(tidings.barrier.0);
-                out.put_u64_le(tidings.round.0);
-                out.put_u64_le(tidings.window);
+                put_tidings(out, tidings);
+            }
+            Self::AcceptNoops { tidings, first, last } => {
+                put_tidings(out, tidings);
+                out.put_u64_le(first.0);
+                out.put_u64_le(last.0);
             }
             Self::Accepted { first, last, commit, round } => {
                 out.put_u64_le(first.0);
@@ -238,6 +259,9 @@ impl Body {
             },
             NACK => Self::Nack { promised: generation(from)? },
             ACCEPT => Self::Accept(tidings(from)?),
+            ACCEPT_NOOPS => {
+                Self::AcceptNoops { tidings: tidings(from)?, first: index(from)?, last: index(from)? }
+            }
             ACCEPTED => Self::Accepted {
                 first: index(from)?,
                 last: index(from)?,
@@ -258,6 +282,13 @@ impl Body {
 fn put_generation(out: &mut BytesMut, generation: Generation) {
     out.put_u64_le(generation.round);
     out.put_u64_le(generation.node.0);
+}
+
+fn put_tidings(out: &mut BytesMut, tidings: Tidings) {
+    out.put_u64_le(tidings.commit.0);
+    out.put_u64_le(tidings.barrier.0);
+    out.put_u64_le(tidings.round.0);
+    out.put_u64_le(tidings.window);
 }
 
 fn tidings(from: &mut Bytes) -> Result<Tidings, MessageError> {

@@ -1,5 +1,6 @@
 //! [`MultiPaxos`]: the engine's state, and how events reach the chapters of the protocol.
 
+mod accepts;
 mod arrivals;
 mod change;
 mod configurations;
@@ -32,7 +33,7 @@ use consensus_api::{
     NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Succession, Time,
 };
 
-pub use messages::{Body, Message, ReadRound, Tidings};
+pub use messages::{Body, Message, NOOPS_MAX, ReadRound, Tidings};
 pub use options::Options;
 
 use self::configurations::Configurations;
@@ -269,7 +270,7 @@ impl MultiPaxos {
         let before = std::mem::replace(&mut self.commit, index);
         effects.commit(index);
         if let State::Proposing(leading) = &mut self.state {
-            leading.committed(index);
+            leading.committed(index, self.log.compacted());
             if leading.is_overtaken(index) {
                 self.step_down(effects);
             }

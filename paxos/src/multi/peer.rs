@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use consensus_api::mutation::mutated;
-use consensus_api::{FlowLimits, Index, NodeId, PeerProgress, Time};
+use consensus_api::{FlowLimits, Generation, Index, NodeId, PeerProgress, Time};
 
 use super::ReadRound;
 use super::slots::Slots;
 use crate::dice::Moment;
+use crate::log::Log;
 
 /// What a leader knows of one other member.
 #[derive(Clone, Hash, Debug)]
@@ -72,6 +73,12 @@ impl Peer {
         !self.paused
             && self.frames.len() < limits.inflight_frames_max
             && self.bytes < limits.inflight_bytes_max
+    }
+
+    /// What this ballot proposes in the next slots that it was not sent. What it knows to be chosen it may hold no longer, and
+    /// would never acknowledge.
+    pub(super) fn due(&self, log: &Log, ballot: Generation) -> Option<(Index, Index)> {
+        log.of_ballot(self.next.max(self.commit.next()).max(log.compacted().next()), ballot)
     }
 
     /// Entries went out.

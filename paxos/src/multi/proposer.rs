@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    After, Effects, Entry, EntryRange, Generation, Index, Membership, NodeId, ProposalId, Time, WriteSeq,
+    After, Effects, Entry, EntryKind, Generation, Index, Membership, NodeId, ProposalId, Time, WriteSeq,
 };
 
 use super::change::Change;
@@ -38,6 +38,8 @@ pub(super) struct Leadership {
     /// Own slots that are being written, oldest first: the own vote counts like any other, once it is durable.
     writing: VecDeque<(WriteSeq, Index, Index)>,
     pub(super) reads: Reads,
+    /// The slots in which this ballot proposes no-ops, as far as the log goes back.
+    pub(super) noops: Slots,
     /// When the next heartbeat is due.
     pub(super) heartbeat: Moment,
     /// When last nothing was lacking that nobody knows.
@@ -77,6 +79,7 @@ impl Leadership {
             own: Slots::default(),
             writing: VecDeque::new(),
             reads: Reads::default(),
+            noops: Slots::default(),
             heartbeat: Moment(now),
             taught: Moment(now),
             after,
@@ -110,8 +113,9 @@ impl Leadership {
         if member == node { Some(&self.own) } else { self.peer(member).map(|peer| &peer.acked) }
     }
 
-    /// Everything up to `index` is chosen: votes for it need not be kept.
-    pub(super) fn committed(&mut self, index: Index) {
+    /// Everything up to `index` is chosen: votes for it need not be kept. The log goes back to `compacted`.
+    pub(super) fn committed(&mut self, index: Index, compacted: Index) {
+        self.noops.drop_upto(compacted);
         self.own.drop_upto(index);
         self.peers.iter_mut().for_each(|peer| peer.acked.drop_upto(index));
     }
@@ -121,7 +125,7 @@ impl Leadership {
         self.barrier().is_some() && commit >= self.next
     }
 
-    fn tidings(&self, commit: Index, window: u64) -> Tidings {
+    pub(super) fn tidings(&self, commit: Index, window: u64) -> Tidings {
         Tidings { commit, barrier: self.barrier().unwrap_or_default(), round: self.reads.newest, window }
     }
 
@@ -146,6 +150,9 @@ impl MultiPaxos {
         entry.generation = leading.ballot;
         entry.index = slot;
         leading.next = slot.next();
+        if entry.kind == EntryKind::Noop && entry == Entry::noop(leading.ballot, slot) {
+            leading.noops.insert(slot, slot);
+        }
         let seq = self.log.put(self.timers.now, entry, effects);
         if mutated("paxos/own-vote-before-sync") {
             leading.own.insert(slot, slot);
@@ -189,41 +196,6 @@ impl MultiPaxos {
             self.commit_upto(chosen, effects);
         }
         self.answer_reads(effects);
-    }
-
-    /// The end of every step: whatever anyone waits for, and a leader's proposals as far as windows allow.
-    pub(super) fn send_what_is_due(&mut self, effects: &mut Effects<Message>) {
-        if matches!(&self.state, State::Proposing(leading) if leading.reads.is_round_due()) {
-            self.send_heartbeats(effects);
-        }
-        self.pull_reports(effects);
-        self.propose_what_is_left(effects); // with the own report, which needs no message
-        self.supply_what_is_wanted(effects);
-        if !self.has_promises() {
-            return; // the ballot may not even be durable here, and must not be heard of
-        }
-        let Self { state: State::Proposing(leading), log, limits, .. } = self else { return };
-        let tidings = leading.tidings(self.commit, self.window);
-        let end = self.commit.plus(self.window);
-        for peer in &mut leading.peers {
-            let at = self.supplies.partition_point(|supply| supply.to < peer.id);
-            let supply = self.supplies.get_mut(at).filter(|supply| supply.to == peer.id);
-            // What it knows to be chosen it may hold no longer, and would never acknowledge.
-            let from = peer.next.max(peer.commit.next()).max(log.compacted().next());
-            let range = log.of_ballot(from, leading.ballot).filter(|(first, _)| *first <= end);
-            if let (Some(supply), Some((first, last)), true) = (supply, range, peer.may_send(limits)) {
-                if supply.begin_accept() {
-                    let message = Message { ballot: leading.ballot, body: Body::Accept(tidings) };
-                    let range = EntryRange { first, last: last.min(end), bytes_max: limits.frame_bytes_max };
-                    effects.send_entries(peer.id, message, range);
-                    peer.commit_told = tidings.commit;
-                }
-            } else if tidings.commit > peer.commit_told {
-                peer.commit_told = tidings.commit;
-                let message = Message { ballot: leading.ballot, body: Body::Commit(tidings) };
-                effects.send(peer.id, After::Now, message);
-            }
-        }
     }
 
     /// Takes note of an answer to this proposer.
@@ -321,14 +293,14 @@ impl MultiPaxos {
     }
 
     /// Whether a quorum has promised: before, there is nothing to announce.
-    fn has_promises(&self) -> bool {
+    pub(super) fn has_promises(&self) -> bool {
         let State::Proposing(leading) = &self.state else { return false };
         let promised = |voter| leading.recovery.has_promised(voter);
         let members = self.configurations.at(self.commit.next());
         leading.barrier().is_some() || self.quorums.holds(Phase::One, members, promised)
     }
 
-    fn send_heartbeats(&mut self, effects: &mut Effects<Message>) {
+    pub(super) fn send_heartbeats(&mut self, effects: &mut Effects<Message>) {
         if !self.has_promises() {
             return;
         }

@@ -33,6 +33,17 @@ impl Slots {
         slot > Index::ZERO && self.reach(slot.prev()) >= slot
     }
 
+    /// Where `first ..= last` is to be cut, so that the part before lies all within a range of at least `least` slots, or all
+    /// outside any such; and whether it lies within.
+    pub(super) fn cut(&self, (first, last): (Index, Index), least: u64) -> (Index, bool) {
+        let at = self.ranges.partition_point(|(_, end)| *end < first);
+        match self.ranges[at..].iter().find(|(start, end)| end.next().since(*start) >= least) {
+            Some((start, end)) if *start <= first => (last.min(*end), true),
+            Some((start, _)) => (last.min(start.prev()), false),
+            None => (last, false),
+        }
+    }
+
     /// Forgets everything up to `upto`.
     pub(super) fn drop_upto(&mut self, upto: Index) {
         self.ranges.retain(|(_, end)| *end > upto);
@@ -50,6 +61,29 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cut_parts_long_ranges_from_all_else() {
+        let mut slots = Slots::default();
+        for (first, last) in [(3, 3), (6, 9), (12, 14)] {
+            slots.insert(Index(first), Index(last));
+        }
+        let cut = |first, last, least| {
+            let (upto, within) = slots.cut((Index(first), Index(last)), least);
+            (upto.0, within)
+        };
+        assert_eq!(cut(1, 20, 1), (2, false));
+        assert_eq!(cut(1, 20, 2), (5, false), "one slot is no range");
+        assert_eq!((cut(6, 20, 4), cut(8, 20, 4), cut(9, 20, 4)), ((9, true), (9, true), (9, true)));
+        assert_eq!(
+            (cut(6, 8, 4), cut(10, 11, 1)),
+            ((8, true), (11, false)),
+            "never beyond what was asked for"
+        );
+        assert_eq!((cut(10, 20, 3), cut(10, 20, 4)), ((11, false), (20, false)));
+        assert_eq!((cut(15, 20, 1), cut(6, 20, 5)), ((20, false), (20, false)));
+        assert_eq!(Slots::default().cut((Index(1), Index(2)), 1), (Index(2), false));
+    }
 
     #[test]
     fn ranges_join_where_they_meet_and_a_gap_stays_a_gap() {

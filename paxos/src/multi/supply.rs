@@ -34,11 +34,14 @@ impl Supply {
         self.chosen = Some(from);
     }
 
-    /// Names a range of a leader's own entries, unless another is being filled.
-    pub(super) fn begin_accept(&mut self) -> bool {
-        let free = self.filling.is_none();
-        self.filling = self.filling.or(Some(Filling::Accept));
-        free
+    /// Whether no range is being filled.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.filling.is_none()
+    }
+
+    /// A range of a leader's own entries was named.
+    pub(super) const fn begin_accept(&mut self) {
+        self.filling = Some(Filling::Accept);
     }
 }
 

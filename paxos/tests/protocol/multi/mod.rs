@@ -6,6 +6,7 @@ mod changes;
 mod elections;
 mod learning;
 mod leases;
+mod noops;
 mod partitions;
 mod phase_one;
 mod phase_two;
@@ -51,6 +52,10 @@ impl Ballots for Cluster {
 
 pub(crate) fn is_accept(packet: &Packet) -> bool {
     matches!(packet.message.body, Body::Accept(_))
+}
+
+pub(crate) fn is_range(packet: &Packet) -> bool {
+    matches!(packet.message.body, Body::AcceptNoops { .. })
 }
 
 pub(crate) fn is_accepted(packet: &Packet) -> bool {
