@@ -41,7 +41,8 @@
 //!
 //! * Who and where: [`NodeId`], [`ClusterName`], [`Identity`]; [`Index`], [`Generation`], [`Applied`].
 //! * What is agreed on: [`Entry`], its byte form [`record`], [`ProposalId`], [`Payload`], [`SessionOp`].
-//! * Who agrees: [`Membership`], [`quorum`]; who leads next: [`Succession`].
+//! * Who agrees: [`Membership`], [`quorum`]; who leads next: [`Succession`]; who learns before it votes: [`Newcomers`].
+//! * What a leader may answer without writing: [`ReadQueue`].
 //! * What is written: [`Batch`], [`Op`], [`Outline`], [`SnapshotStorage`].
 //! * What can go wrong: [`StartError`], [`Error`], [`StorageError`].
 
@@ -54,11 +55,13 @@ mod log_storage;
 mod membership;
 #[doc(hidden)]
 pub mod mutation;
+mod newcomers;
 mod outline;
 mod payload;
 mod position;
 mod queryable;
 pub mod quorum;
+mod read_queue;
 pub mod record;
 mod serde_snapshot;
 mod session;
@@ -80,10 +83,12 @@ pub use event::{After, Effects, EntryRange, Event, Outcome, Outgoing, ReadId};
 pub use identity::{ClusterName, EngineName, Identity, Incarnation, NodeId, StoreId};
 pub use log_storage::{LogReader, LogStorage, Recovered};
 pub use membership::{Membership, MembershipError};
+pub use newcomers::Newcomers;
 pub use outline::{Outline, Run};
 pub use payload::{Payload, PayloadError, Raw};
 pub use position::{Applied, Generation, Index};
 pub use queryable::Queryable;
+pub use read_queue::{ReadQueue, ReadRound};
 pub use record::RecordError;
 pub use serde_snapshot::SerdeSnapshot;
 pub use session::{SessionId, SessionOp};
@@ -93,7 +98,7 @@ pub use snapshot_storage::{
 };
 pub use state_machine::{Failure, Snapshot, StateMachine};
 pub use succession::Succession;
-pub use time::{Clock, LogTime, Time, Timer, WallInterval};
+pub use time::{Clock, LogTime, Moment, Time, Timer, WallInterval};
 pub use transport::{
     Arrival, Frame, Lane, PROTOCOL_VERSION, PeerConnection, PeerRefusal, PeerRefusalKind, Reach, SendError,
     Transport, TransportError,

@@ -1,17 +1,8 @@
-//! [`Dice`]: the chance that keeps proposers from colliding for ever; and [`Moment`], a time that no fingerprint shows.
+//! [`Dice`]: the chance that keeps proposers from colliding for ever.
 
-use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use consensus_api::{NodeId, Time};
-
-/// A time that does not show in a fingerprint.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(pub(crate) Time);
-
-impl Hash for Moment {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
-}
+use consensus_api::NodeId;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): numbers that follow from a seed.
 #[derive(Clone, Debug)]

@@ -145,7 +145,7 @@
 //! | `multi::proposals` | what clients want, on its way into slots |
 //! | `multi::following` | the acceptor's side |
 //! | `multi::learner`, `supply` | what is chosen, and for whom entries are wanted |
-//! | `multi::configurations`, `change`, `newcomers` | who decides about which slot; how that is changed |
+//! | `multi::configurations`, `change` | who decides about which slot; how that is changed |
 //! | `multi::watermark` | how far slots are chosen, by what the disk says |
 //! | `multi::transfer` | handing leadership over |
 //! | `multi::reads`, `snapshot`, `options`, `messages`, `timers` | what their names say |
@@ -161,5 +161,5 @@ pub mod register;
 pub mod single;
 mod start;
 
-pub use multi::{Body, Message, MultiPaxos, NOOPS_MAX, Options, ReadRound, Tidings};
+pub use multi::{Body, Message, MultiPaxos, NOOPS_MAX, Options, Tidings};
 pub use single::Paxos;

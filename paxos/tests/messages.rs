@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::{Generation, Index, Message, MessageError, NodeId, PROTOCOL_VERSION};
+use consensus_api::{Generation, Index, Message, MessageError, NodeId, PROTOCOL_VERSION, ReadRound};
 use quorate_paxos::{self as multi, register, single};
 
 const fn ballot(round: u64) -> Generation {
@@ -58,7 +58,7 @@ fn are_told_from_others<M: Message + PartialEq + Debug>(messages: &[M]) {
 }
 
 fn of_multi_paxos() -> Vec<multi::Message> {
-    use multi::{Body, ReadRound, Tidings};
+    use multi::{Body, Tidings};
 
     let (first, last, commit, round) = (Index(0x11), Index(0x22), Index(0x33), ReadRound(0x44));
     let tidings = Tidings { commit, barrier: Index(0x55), round, window: 0x77 };

@@ -11,17 +11,13 @@
 //! only catching up is forgotten with its leader. Voters always change by a joint membership, be it by one (the
 //! shortcut of section 4.1 has a trap: raft-dev, "bug in single-server membership changes", 2015).
 
-use std::time::Duration;
-
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    Effects, Index, Membership, MembershipError, NodeId, Outcome, ProposalId, Refusal, StoreId,
+    Effects, Membership, MembershipError, Newcomers, NodeId, Outcome, ProposalId, Refusal, StoreId,
 };
 
 use crate::Message;
-use crate::progress::Peer;
 use crate::raft::{Leadership, Raft, State};
-use crate::timers::{Moment, Timers};
 
 /// A change under way.
 #[derive(Clone, Hash, Debug)]
@@ -35,28 +31,10 @@ pub(crate) struct Change {
 #[derive(Clone, Hash, Debug)]
 enum Stage {
     /// Those who are to vote catch up first, lest they hold up every decision (thesis, section 4.2.1).
-    Learning {
-        newcomers: Vec<Newcomer>,
-        /// Members only for the sake of this change: they go again if it is given up.
-        added: Vec<NodeId>,
-        began: Moment,
-    },
+    Learning(Newcomers),
     /// The log holds the joint membership, or the one wished for.
     Settling,
 }
-
-/// One who is to vote. It catches up in rounds: each brings what the log held when it began, and is shorter than the one
-/// before. Once a round takes less than an election timeout, the rest will too.
-#[derive(Clone, Hash, Debug)]
-struct Newcomer {
-    id: NodeId,
-    upto: Index,
-    began: Moment,
-    caught_up: bool,
-}
-
-/// A newcomer that is silent for so many of the longest election timeouts is given up.
-const SILENT_TIMEOUTS_MAX: u32 = 5;
 
 const NO_VOTER: &str = "a cluster without voters could never decide anything again; name at least one";
 const NO_JOINT: &str =
@@ -142,23 +120,13 @@ impl Raft {
         target: Membership,
         effects: &mut Effects<Message>,
     ) -> Result<(), MembershipError> {
-        let newcomers: Vec<NodeId> =
-            target.voters().iter().copied().filter(|voter| !self.membership.is_voter(*voter)).collect();
-        let added: Vec<NodeId> =
-            newcomers.iter().copied().filter(|newcomer| !self.membership.contains(*newcomer)).collect();
         joined(&self.membership, &target)?; // it can be gone through with
-        if !added.is_empty() {
-            let learners = self.membership.learners().iter().chain(&added).copied();
-            let voters = self.membership.voters().iter().copied();
-            let grown = Membership::new(voters, [], learners)?;
-            let grown = grown.with_particulars_of(&target).with_particulars_of(&self.membership);
+        let newcomers = Newcomers::of(&target, &self.membership, self.timers.now, self.log.last());
+        if let Some(grown) = newcomers.admitted(&target, &self.membership)? {
             self.append_membership(proposal, &grown, effects);
         }
-        let (began, upto) = (Moment(self.timers.now), self.log.last());
-        let newcomers =
-            newcomers.into_iter().map(|id| Newcomer { id, upto, began, caught_up: false }).collect();
         if let State::Leader(leading) = &mut self.state {
-            let stage = Stage::Learning { newcomers, added, began };
+            let stage = Stage::Learning(newcomers);
             leading.change = Some(Box::new(Change { proposal, target, stage }));
         }
         Ok(())
@@ -167,15 +135,14 @@ impl Raft {
     /// The end of every step: takes the next step of a change, if the last one is committed.
     pub(crate) fn drive_change(&mut self, effects: &mut Effects<Message>) {
         let is_open = self.is_membership_open();
-        let State::Leader(leading) = &mut self.state else { return };
+        let State::Leader(leading) = &self.state else { return };
         let is_quiet = leading.change.is_none() && !self.membership.is_joint();
         if is_quiet && self.membership.is_voter(self.node) {
             return; // nearly always
         }
-        let is_known =
-            |member| self.membership.store(self.node).is_none() || self.membership.store(member).is_some();
-        let late = leading.find_late(self.log.last(), &self.timers, self.options.catch_up_timeout, is_known);
-        if is_open || self.commit < leading.start {
+        let start = leading.start;
+        let late = self.find_late();
+        if is_open || self.commit < start {
             return;
         }
         if self.membership.is_joint() {
@@ -188,6 +155,26 @@ impl Raft {
         if !self.membership.is_voter(self.node) && !self.is_membership_open() {
             self.retire(effects);
         }
+    }
+
+    /// Looks at how far newcomers have come. One that takes too long, if there is one.
+    fn find_late(&mut self) -> Option<NodeId> {
+        let Self { node, membership, log, timers, options, state: State::Leader(leading), .. } = self else {
+            return None;
+        };
+        let Leadership { peers, change, .. } = leading;
+        let Stage::Learning(newcomers) = &mut change.as_deref_mut()?.stage else { return None };
+        let progress = |id| {
+            let at = peers.binary_search_by_key(&id, |peer| peer.id).ok()?;
+            Some((peers[at].matched, peers[at].contact.0))
+        };
+        let patience = options.catch_up_timeout;
+        newcomers.find_late(
+            (timers.now, log.last()),
+            (&timers.timing, patience),
+            (*node, membership),
+            progress,
+        )
     }
 
     /// The joint membership is committed: from here on the new voters decide alone. Whoever leads does this, under the
@@ -213,7 +200,7 @@ impl Raft {
                 effects.proposals.push((change.proposal, Outcome::Completed));
                 leading.change = None;
             }
-            Stage::Learning { newcomers, .. } if newcomers.iter().all(|newcomer| newcomer.caught_up) => {
+            Stage::Learning(newcomers) if newcomers.have_caught_up() => {
                 let (proposal, target) = (change.proposal, change.target.clone());
                 if let Some(change) = &mut leading.change {
                     change.stage = Stage::Settling;
@@ -222,7 +209,7 @@ impl Raft {
                     self.append_membership(proposal, &next, effects);
                 }
             }
-            Stage::Learning { .. } => {}
+            Stage::Learning(_) => {}
         }
     }
 
@@ -230,14 +217,9 @@ impl Raft {
     fn give_up_change(&mut self, late: NodeId, effects: &mut Effects<Message>) {
         let State::Leader(leading) = &mut self.state else { return };
         let Some(change) = leading.change.take() else { return };
-        let Change { proposal, stage: Stage::Learning { added, .. }, .. } = *change else { return };
+        let Change { proposal, stage: Stage::Learning(newcomers), .. } = *change else { return };
         effects.proposals.push((proposal, Outcome::Refused(Refusal::NotCaughtUp(late))));
-        let learners = self.membership.learners().iter().filter(|learner| !added.contains(learner));
-        let former = Membership::new(self.membership.voters().iter().copied(), [], learners.copied());
-        if let Ok(former) = former
-            && !added.is_empty()
-        {
-            let former = former.with_particulars_of(&self.membership);
+        if let Some(former) = newcomers.dismissed(&self.membership) {
             self.append_membership(ProposalId::default(), &former, effects);
         }
     }
@@ -246,38 +228,7 @@ impl Raft {
 impl Change {
     /// Its name, if its steps so far die with the leadership. Once it stands in the log, another leader may end it.
     pub(crate) fn forgotten(self) -> Option<ProposalId> {
-        matches!(self.stage, Stage::Learning { .. }).then_some(self.proposal)
-    }
-}
-
-impl Leadership {
-    /// Looks at how far the newcomers have come. One that takes too long, if there is one.
-    /// Nobody has caught up who is known by no disk.
-    fn find_late(
-        &mut self,
-        last: Index,
-        timers: &Timers,
-        patience: Duration,
-        is_known: impl Fn(NodeId) -> bool,
-    ) -> Option<NodeId> {
-        let change = self.change.as_deref_mut()?;
-        let Stage::Learning { newcomers, began, .. } = &mut change.stage else { return None };
-        let (now, timing) = (timers.now, timers.timing);
-        for newcomer in newcomers.iter_mut().filter(|newcomer| !newcomer.caught_up) {
-            let at = self.peers.binary_search_by_key(&newcomer.id, |peer| peer.id);
-            let peer: Option<&Peer> = at.ok().map(|at| &self.peers[at]);
-            if peer.is_some_and(|peer| peer.matched >= newcomer.upto) {
-                let is_near = now.since(newcomer.began.0) < timing.election_timeout_min;
-                newcomer.caught_up = is_near && is_known(newcomer.id);
-                (newcomer.began, newcomer.upto) = (Moment(now), last);
-            }
-            let heard = peer.map_or(began.0, |peer| peer.contact.0.max(began.0));
-            let silent = now.since(heard) >= timing.election_timeout_max * SILENT_TIMEOUTS_MAX;
-            if !newcomer.caught_up && (silent || now.since(began.0) >= patience) {
-                return Some(newcomer.id);
-            }
-        }
-        None
+        matches!(self.stage, Stage::Learning(_)).then_some(self.proposal)
     }
 }
 

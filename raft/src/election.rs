@@ -1,14 +1,14 @@
 //! Elections: timeouts, pre-votes, votes, and the first steps of a leader (thesis, sections 3.4, 3.6.1, 4.2.3, 9.6).
 
 use consensus_api::mutation::mutated;
-use consensus_api::{After, Effects, Entry, Generation, Index, NodeId, Outcome, WriteSeq};
+use consensus_api::{
+    After, Effects, Entry, Generation, Index, Moment, NodeId, Outcome, ReadQueue, ReadRound, WriteSeq,
+};
 
 use crate::hard_state::HardState;
 use crate::progress::Peer;
 use crate::raft::{Leadership, Raft, State};
-use crate::reads::Reads;
-use crate::timers::Moment;
-use crate::{Body, Message, ReadRound, Term};
+use crate::{Body, Message, Term};
 
 /// The votes of one candidacy.
 #[derive(Clone, Hash, Debug)]
@@ -209,7 +209,7 @@ impl Raft {
         self.state = State::Leader(Leadership {
             peers: Vec::new(),
             start,
-            reads: Reads::default(),
+            reads: ReadQueue::default(),
             heartbeat: Moment(now),
             change: None,
             transfer: None,

@@ -1,10 +1,10 @@
 //! The follower's side of replication: the consistency check, conflicts, acknowledgements (thesis, section 3.5).
 
 use consensus_api::mutation::mutated;
-use consensus_api::{After, Effects, Entry, EntryKind, Generation, Index, Membership, NodeId};
+use consensus_api::{After, Effects, Entry, EntryKind, Generation, Index, Membership, NodeId, ReadRound};
 
 use crate::raft::Raft;
-use crate::{Body, Message, ReadRound};
+use crate::{Body, Message};
 
 impl Raft {
     /// The leader of this term sends entries that follow `prev`, or asks whether the log agrees there.

@@ -1,7 +1,7 @@
 //! The laws of Raft as asserts, in three forms: of one state, of one step, of a whole cluster. The five safety
 //! properties are those of the thesis' figure 3.2.
 
-use consensus_api::{Engine, Generation, Index, Membership, NodeId};
+use consensus_api::{Engine, Generation, Index, Membership, NodeId, ReadQueue};
 
 use crate::log::Log;
 use crate::membership;
@@ -118,21 +118,14 @@ fn check_leader(raft: &Raft, leading: &Leadership, laws: &mut Laws) {
     laws.hold(raft.commit < leading.start || open <= 1, "at most one membership is not committed");
     for peer in &leading.peers {
         check_peer(raft, peer, laws);
-        laws.hold(peer.round <= leading.reads.newest, "nobody confirms a read that has not begun");
+        laws.hold(peer.round <= leading.reads.newest(), "nobody confirms a read that has not begun");
     }
     let reads = &leading.reads;
     laws.hold(
-        leading.peers.iter().all(|peer| peer.asked <= reads.newest),
+        leading.peers.iter().all(|peer| peer.asked <= reads.newest()),
         "nobody is asked about later reads",
     );
-    laws.hold(reads.asked <= reads.newest, "only reads that have begun are asked about");
-    laws.hold(reads.confirmed <= reads.newest, "only reads that have begun are confirmed");
-    let mut earlier = (reads.newest, Index::ZERO);
-    for (at, read) in reads.waiting().enumerate() {
-        laws.hold(at == 0 || earlier < read, "reads wait in order");
-        laws.hold(read.1 >= leading.start, "no read waits for less than the term's first entry");
-        earlier = read;
-    }
+    laws.0 += reads.check(leading.start);
 }
 
 fn check_peer(raft: &Raft, peer: &Peer, laws: &mut Laws) {
@@ -197,8 +190,7 @@ fn check_leading_step(before: &Raft, old: &Leadership, after: &Raft, new: &Leade
         "a leader never overwrites its log (leader append-only)",
     );
     laws.hold(old.start == new.start, "a term begins once");
-    laws.hold(old.reads.newest <= new.reads.newest, "numbers of reads are never used twice");
-    laws.hold(old.reads.confirmed <= new.reads.confirmed, "what is confirmed stays confirmed");
+    laws.0 += ReadQueue::check_step(&old.reads, &new.reads);
     let handing_over = old.transfer.is_some() && new.transfer.is_some();
     laws.hold(!handing_over || last == after.log.last(), "who hands over takes nothing more into the log");
     for peer in &old.peers {

@@ -122,6 +122,6 @@ mod timers;
 mod transfer;
 
 pub use election::Candidacy;
-pub use messages::{Body, Message, ReadRound, Term};
+pub use messages::{Body, Message, Term};
 pub use options::Options;
 pub use raft::Raft;

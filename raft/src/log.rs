@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 use consensus_api::mutation::mutated;
-use consensus_api::{Effects, Entry, Generation, Index, Op, Outline, Run, SnapshotMark, Time, WriteSeq};
+use consensus_api::{
+    Effects, Entry, Generation, Index, Moment, Op, Outline, Run, SnapshotMark, Time, WriteSeq,
+};
 
 use crate::hard_state::HardState;
-use crate::timers::Moment;
 use crate::{Message, Term};
 
 /// The shape of the log. Every change goes to the storage in the same breath, so that the two never differ by more than

@@ -1,12 +1,13 @@
 //! Which membership is in force, and what follows from it for this member.
 
-use consensus_api::{Effects, Entry, EntryKind, Generation, Index, LogTime, Membership, NodeId, ProposalId};
+use consensus_api::{
+    Effects, Entry, EntryKind, Generation, Index, LogTime, Membership, Moment, NodeId, ProposalId,
+};
 
 use crate::Message;
 use crate::log::Log;
 use crate::progress::Peer;
 use crate::raft::{Raft, State};
-use crate::timers::Moment;
 
 /// The newest membership in the log, committed or not; else the snapshot's; else the founders'. An uncommitted one is
 /// rolled back by truncating its entry.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use consensus_api::{Generation, Index, Lane, MessageError, NodeId};
+use consensus_api::{Generation, Index, Lane, MessageError, NodeId, ReadRound};
 
 use crate::election::Candidacy;
 
@@ -23,11 +23,6 @@ impl fmt::Debug for Term {
         write!(f, "t{}", self.0)
     }
 }
-
-/// Numbers the reads of one leadership. A message carries the newest number given out so far, and its answer echoes it:
-/// so an answer confirms exactly the reads that began before the message left.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
-pub struct ReadRound(pub u64);
 
 /// What one member says to another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

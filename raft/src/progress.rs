@@ -2,10 +2,7 @@
 
 use std::collections::VecDeque;
 
-use consensus_api::{FlowLimits, Index, NodeId, PeerProgress, Time};
-
-use crate::ReadRound;
-use crate::timers::Moment;
+use consensus_api::{FlowLimits, Index, Moment, NodeId, PeerProgress, ReadRound, Time};
 
 /// What a leader knows of one other member.
 ///

@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use consensus_api::mutation::mutated;
 use consensus_api::{
     Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index, Membership,
-    NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Succession, Time,
+    Moment, NodeId, Op, Outline, PeerProgress, ReadQueue, Role, Setup, Standing, StartError, Succession,
+    Time,
 };
 
 use crate::change::Change;
@@ -14,8 +15,7 @@ use crate::hard_state::HardState;
 use crate::log::Log;
 use crate::options::Options;
 use crate::progress::Peer;
-use crate::reads::Reads;
-use crate::timers::{Moment, Timers};
+use crate::timers::Timers;
 use crate::transfer::Transfer;
 use crate::{Body, Message, Term, invariants, recovery};
 
@@ -76,7 +76,7 @@ pub(crate) struct Leadership {
     pub(crate) peers: Vec<Peer>,
     /// The first entry of the term: nothing before it is committed by counting (thesis, section 3.6.2).
     pub(crate) start: Index,
-    pub(crate) reads: Reads,
+    pub(crate) reads: ReadQueue,
     /// When the next heartbeat is due.
     pub(crate) heartbeat: Moment,
     /// The change of membership under way.

@@ -3,14 +3,14 @@
 
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    After, Effects, Entry, EntryKind, EntryRange, Generation, Index, NodeId, Outcome, Refusal, Time,
+    After, Effects, Entry, EntryKind, EntryRange, Generation, Index, Moment, NodeId, Outcome, ReadRound,
+    Refusal, Time,
 };
 
 use crate::log::Log;
 use crate::progress::{Flow, Peer};
 use crate::raft::{Leadership, Raft, State};
-use crate::timers::Moment;
-use crate::{Body, Message, ReadRound, Term};
+use crate::{Body, Message, Term};
 
 impl Leadership {
     pub(crate) fn peer(&self, id: NodeId) -> Option<&Peer> {
@@ -62,13 +62,13 @@ impl Raft {
         if !leading.reads.is_round_due() {
             return;
         }
-        let newest = leading.reads.newest;
+        let newest = leading.reads.newest();
         let Leadership { peers, reads, .. } = leading;
         let peer = |id| peers.binary_search_by_key(&id, |peer| peer.id).ok().map(|at| &peers[at]);
         let asked =
             |member| if member == *node { newest.0 } else { peer(member).map_or(0, |peer| peer.asked.0) };
         let asked = membership.quorum_reached(scratch, asked).map(ReadRound).unwrap_or_default();
-        reads.asked = reads.asked.max(asked);
+        reads.was_asked(asked);
         let busy = |peer: &Peer| {
             let acknowledges = !peer.stalled && !timers.is_long_ago(peer.contact.0);
             acknowledges && peer.window().is_some_and(|window| window.len() > 0)
@@ -82,7 +82,7 @@ impl Raft {
 
     fn send_entries(&mut self, effects: &mut Effects<Message>) {
         let Self { term, log, commit, limits, state: State::Leader(leading), .. } = self else { return };
-        let round = leading.reads.newest;
+        let round = leading.reads.newest();
         for peer in &mut leading.peers {
             if !peer.may_send(log.last(), limits) {
                 tell_commit(*term, log, *commit, peer, effects);
@@ -143,7 +143,7 @@ impl Raft {
             *waiting = false;
         }
         let Self { term, log, commit, state: State::Leader(leading), .. } = self else { return };
-        let round = leading.reads.newest;
+        let round = leading.reads.newest();
         if let Some(peer) = leading.peer(id) {
             effects.send(id, After::Now, heartbeat_message(*term, log, *commit, peer, round));
         }
@@ -163,7 +163,7 @@ impl Raft {
         }
         let (now, current) = (self.timers.now, self.term);
         let State::Leader(leading) = &mut self.state else { return false };
-        let newest = leading.reads.newest;
+        let newest = leading.reads.newest();
         let Some(peer) =
             leading.peer_mut(from).filter(|_| term == current || mutated("raft/ack-of-another-term"))
         else {
@@ -209,7 +209,7 @@ impl Raft {
     /// since the last heartbeat is asked after, once. The question queues behind the entries it asks about.
     pub(crate) fn on_heard(&mut self, from: NodeId, priority: u8, effects: &mut Effects<Message>) {
         let Self { term, log, commit, state: State::Leader(leading), .. } = self else { return };
-        let round = leading.reads.newest;
+        let round = leading.reads.newest();
         let Some(peer) = leading.peer_mut(from) else { return };
         peer.priority = priority;
         if !std::mem::take(&mut peer.stalled) {
@@ -251,8 +251,8 @@ impl Raft {
 
     fn send_heartbeats(&mut self, effects: &mut Effects<Message>) {
         let Self { term, log, commit, state: State::Leader(leading), .. } = self else { return };
-        let round = leading.reads.newest;
-        leading.reads.asked = round;
+        let round = leading.reads.newest();
+        leading.reads.was_asked(round);
         for peer in &mut leading.peers {
             peer.asked = round;
             effects.send(peer.id, After::Now, heartbeat_message(*term, log, *commit, peer, round));

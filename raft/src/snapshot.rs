@@ -2,11 +2,11 @@
 //! over; the engine decides who needs one, and what counts.
 
 use consensus_api::mutation::mutated;
-use consensus_api::{After, Effects, Index, NodeId, SnapshotMark};
+use consensus_api::{After, Effects, Index, NodeId, ReadRound, SnapshotMark};
 
 use crate::progress::Flow;
 use crate::raft::{Raft, State};
-use crate::{Body, Message, ReadRound, Term};
+use crate::{Body, Message, Term};
 
 impl Raft {
     /// This member has a snapshot of its own: what it covers may go.

@@ -1,18 +1,9 @@
 //! [`Timers`]: the engine's sense of time, and the dice that keep elections from colliding for ever. None of it is part
 //! of the fingerprint: two states that differ only here are the same state of the protocol.
 
-use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use consensus_api::{NodeId, Time, Timing};
-
-/// A time that does not show in a fingerprint.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(pub(crate) Time);
-
-impl Hash for Moment {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
-}
 
 /// When things happened, and when they are due.
 #[derive(Clone, Debug)]

@@ -4,11 +4,10 @@
 //! once. Its request for votes says so, and voters then do not refuse for the sake of the leader they hear. If it does
 //! not come to lead within the shortest election timeout, the leader goes on as before.
 
-use consensus_api::{After, Effects, NodeId, ProposalId, Refusal, Succession, Time};
+use consensus_api::{After, Effects, Moment, NodeId, ProposalId, Refusal, Succession, Time};
 
 use crate::election::Candidacy;
 use crate::raft::{Raft, State};
-use crate::timers::Moment;
 use crate::{Body, Message};
 
 /// A transfer under way.

@@ -92,7 +92,6 @@ pub(crate) const ALL: &[Mutation] = &[
     mutation("raft/old-append-truncates", "a late message removes what newer ones brought"),
     mutation("raft/own-disk-taken-for-granted", "a leader counts its own entries before they are durable"),
     mutation("raft/read-before-an-own-entry", "a new leader answers reads before it knows what is committed"),
-    mutation("raft/read-number-used-twice", "a late answer to an earlier read confirms a later one"),
     mutation("raft/read-without-a-quorum", "a leader answers reads without asking whether it still leads"),
     mutation("raft/replaced-write-counts", "the late completion of a write that was replaced makes today's log durable"),
     mutation("raft/snapshot-keeps-a-conflict", "a snapshot leaves conflicting entries behind it"),
@@ -103,6 +102,7 @@ pub(crate) const ALL: &[Mutation] = &[
     mutation("raft/vote-for-a-shorter-log", "a vote does not depend on the candidate's log"),
     mutation("raft/vote-not-written", "a vote is not written"),
     mutation("raft/vote-under-a-live-leader", "a vote is given though there is a leader"),
+    mutation("reads/number-used-twice", "a late answer to an earlier read confirms a later one"),
 ];
 
 pub(crate) fn named(name: &str) -> Mutation {

@@ -26,6 +26,7 @@ pub(crate) fn suites(crate_name: &str) -> &'static [(&'static str, &'static [&'s
         "paxos" => &[PAXOS],
         "node" => &[NODE, REPLICA],
         "quorum" => &[VOCABULARY],
+        "reads" => &[VOCABULARY, RAFT],
         "file" => &[FILE, CONFORMANCE],
         other => panic!("no tests are named for {other}"),
     }

@@ -21,14 +21,13 @@
 
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    Effects, Entry, EntryKind, Index, LogTime, Membership, MembershipError, NodeId, Outcome, ProposalId,
-    Refusal, StoreId,
+    Effects, Entry, EntryKind, Index, LogTime, Membership, MembershipError, Moment, Newcomers, NodeId,
+    Outcome, ProposalId, Refusal, StoreId,
 };
 
-use super::newcomers::Newcomers;
 use super::peer::Peer;
+use super::proposer::Leadership;
 use super::{Message, MultiPaxos, State};
-use crate::dice::Moment;
 use crate::quorum::Phase;
 
 /// A change under way.
@@ -43,11 +42,7 @@ pub(super) struct Change {
 #[derive(Clone, Hash, Debug)]
 enum Stage {
     /// Those who are to vote catch up first, lest they hold up every decision.
-    Learning {
-        newcomers: Newcomers,
-        /// Members only for the sake of this change: they go again if it is given up.
-        added: Vec<NodeId>,
-    },
+    Learning(Newcomers),
     /// The membership wished for is on its way.
     Settling,
 }
@@ -133,19 +128,12 @@ impl MultiPaxos {
 
     fn begin_change(&mut self, proposal: ProposalId, target: Membership) -> Result<(), MembershipError> {
         let newest = self.configurations.newest();
-        let newcomers: Vec<NodeId> =
-            target.voters().iter().copied().filter(|voter| !newest.is_voter(*voter)).collect();
-        let added: Vec<NodeId> =
-            newcomers.iter().copied().filter(|newcomer| !newest.contains(*newcomer)).collect();
-        if !added.is_empty() {
-            let learners = newest.learners().iter().chain(&added).copied();
-            let grown = Membership::new(newest.voters().iter().copied(), [], learners)?;
-            let grown = grown.with_particulars_of(&target).with_particulars_of(newest);
+        let newcomers = Newcomers::of(&target, newest, self.timers.now, self.commit);
+        if let Some(grown) = newcomers.admitted(&target, newest)? {
             self.propose_membership(proposal, grown);
         }
-        let newcomers = Newcomers::new(&newcomers, &self.timers, self.commit);
         if let State::Proposing(leading) = &mut self.state {
-            let stage = Stage::Learning { newcomers, added };
+            let stage = Stage::Learning(newcomers);
             leading.change = Some(Box::new(Change { proposal, target, stage }));
         }
         Ok(())
@@ -227,21 +215,12 @@ impl MultiPaxos {
     pub(super) fn drive_change(&mut self, effects: &mut Effects<Message>) {
         self.place_membership(effects);
         let is_open = self.is_change_open();
-        let (commit, patience) = (self.commit, self.patience);
-        let Self { state: State::Proposing(leading), configurations, timers, .. } = self else { return };
-        let newest = configurations.newest();
-        let votes = newest.is_voter(self.node);
+        let State::Proposing(leading) = &self.state else { return };
+        let votes = self.configurations.newest().is_voter(self.node);
         if leading.change.is_none() && votes {
             return; // nearly always
         }
-        let is_known = |member| newest.store(self.node).is_none() || newest.store(member).is_some();
-        let stage = leading.change.as_deref_mut().map(|change| &mut change.stage);
-        let late = match stage {
-            Some(Stage::Learning { newcomers, .. }) => {
-                newcomers.find_late(&leading.peers, commit, timers, patience, is_known)
-            }
-            _ => None,
-        };
+        let late = self.find_late();
         if !is_open {
             self.go_on_with_change(late, effects);
         }
@@ -251,14 +230,28 @@ impl MultiPaxos {
         }
     }
 
+    /// Looks at how far newcomers have come. One that takes too long, if there is one.
+    fn find_late(&mut self) -> Option<NodeId> {
+        let Self { node, commit, patience, configurations, timers, state, .. } = self;
+        let State::Proposing(leading) = state else { return None };
+        let Leadership { peers, change, .. } = &mut **leading;
+        let Stage::Learning(newcomers) = &mut change.as_deref_mut()?.stage else { return None };
+        let progress = |id| {
+            let at = peers.binary_search_by_key(&id, |peer| peer.id).ok()?;
+            Some((peers[at].commit, peers[at].contact.0))
+        };
+        let current = (*node, configurations.newest());
+        newcomers.find_late((timers.now, *commit), (&timers.timing, *patience), current, progress)
+    }
+
     /// No membership is on its way.
     fn go_on_with_change(&mut self, late: Option<NodeId>, effects: &mut Effects<Message>) {
         let State::Proposing(leading) = &self.state else { return };
         let Some(change) = &leading.change else { return };
         match (&change.stage, late) {
             (Stage::Settling, _) if self.is_settled() => self.end_change(effects),
-            (Stage::Learning { .. }, Some(late)) => self.give_up_change(late, effects),
-            (Stage::Learning { newcomers, .. }, None) if newcomers.have_caught_up() => self.propose_target(),
+            (Stage::Learning(_), Some(late)) => self.give_up_change(late, effects),
+            (Stage::Learning(newcomers), None) if newcomers.have_caught_up() => self.propose_target(),
             _ => return,
         }
         self.place_membership(effects);
@@ -298,15 +291,9 @@ impl MultiPaxos {
     fn give_up_change(&mut self, late: NodeId, effects: &mut Effects<Message>) {
         let State::Proposing(leading) = &mut self.state else { return };
         let Some(change) = leading.change.take() else { return };
-        let Change { proposal, stage: Stage::Learning { added, .. }, .. } = *change else { return };
+        let Change { proposal, stage: Stage::Learning(newcomers), .. } = *change else { return };
         effects.proposals.push((proposal, Outcome::Refused(Refusal::NotCaughtUp(late))));
-        let newest = self.configurations.newest();
-        let learners = newest.learners().iter().filter(|learner| !added.contains(learner));
-        let former = Membership::new(newest.voters().iter().copied(), [], learners.copied());
-        if let Ok(former) = former
-            && !added.is_empty()
-        {
-            let former = former.with_particulars_of(newest);
+        if let Some(former) = newcomers.dismissed(self.configurations.newest()) {
             self.propose_membership(ProposalId::default(), former);
         }
     }

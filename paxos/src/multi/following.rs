@@ -1,11 +1,11 @@
 //! The acceptor's side: promises, acceptances, and what is chosen according to the leader.
 
 use consensus_api::mutation::mutated;
-use consensus_api::{After, Effects, Entry, Generation, Index, NodeId};
+use consensus_api::{After, Effects, Entry, Generation, Index, NodeId, ReadRound};
 
 use super::messages::NOOPS_MAX;
 use super::recovery::Part;
-use super::{Body, Message, MultiPaxos, ReadRound, State, Tidings};
+use super::{Body, Message, MultiPaxos, State, Tidings};
 use crate::log::is_well_formed;
 
 /// What a member knows of the proposer whose ballot it has promised.

@@ -1,7 +1,7 @@
 //! The laws of Multi-Paxos as asserts, in three forms: of one state, of one step, of a whole cluster. An engine knows the
 //! ballots in its log, not the values; that equal ballots mean equal values is for whoever holds the disks to check.
 
-use consensus_api::{Index, quorum};
+use consensus_api::{Index, ReadQueue, quorum};
 
 use super::peer::Peer;
 use super::proposer::Leadership;
@@ -113,7 +113,7 @@ fn check_leading(paxos: &MultiPaxos, leading: &Leadership, laws: &mut Laws) {
             "a slot is free only by the promises of a quorum of those who decide about it",
         );
     }
-    check_reads(leading, laws);
+    laws.0 += leading.reads.check(leading.barrier().unwrap_or_default());
 }
 
 fn check_recovery(paxos: &MultiPaxos, leading: &Leadership, laws: &mut Laws) {
@@ -128,7 +128,7 @@ fn check_recovery(paxos: &MultiPaxos, leading: &Leadership, laws: &mut Laws) {
 }
 
 fn check_peer(paxos: &MultiPaxos, leading: &Leadership, peer: &Peer, laws: &mut Laws) {
-    laws.hold(peer.round <= leading.reads.newest, "nobody confirms a read that has not begun");
+    laws.hold(peer.round <= leading.reads.newest(), "nobody confirms a read that has not begun");
     let (frames, before_newest) = peer.frames_under_way();
     laws.hold(frames <= paxos.limits.inflight_frames_max, "frames on their way keep to the limit");
     laws.hold(
@@ -140,18 +140,6 @@ fn check_peer(paxos: &MultiPaxos, leading: &Leadership, peer: &Peer, laws: &mut 
     for (first, last) in peer.acked.ranges() {
         laws.hold(*first > paxos.commit, "votes are kept only for what is not known to be chosen");
         laws.hold(*last <= paxos.log.last(), "nobody accepts what was not proposed");
-    }
-}
-
-fn check_reads(leading: &Leadership, laws: &mut Laws) {
-    let reads = &leading.reads;
-    laws.hold(reads.asked <= reads.newest, "only reads that have begun are asked about");
-    laws.hold(reads.confirmed <= reads.newest, "only reads that have begun are confirmed");
-    let mut earlier = None;
-    for (round, index) in reads.waiting() {
-        laws.hold(earlier < Some((round, index)), "reads wait in order");
-        laws.hold(leading.barrier() <= Some(index), "no read waits for less than the barrier");
-        earlier = Some((round, index));
     }
 }
 
@@ -199,8 +187,7 @@ fn check_leading_step(old: &Leadership, new: &Leadership, laws: &mut Laws) {
         old.barrier().is_none() || old.barrier() == new.barrier(),
         "a ballot has one barrier, and phase 1 happens once",
     );
-    laws.hold(old.reads.newest <= new.reads.newest, "numbers of reads are never used twice");
-    laws.hold(old.reads.confirmed <= new.reads.confirmed, "what is confirmed stays confirmed");
+    laws.0 += ReadQueue::check_step(&old.reads, &new.reads);
     for peer in &old.peers {
         let later = new.peer(peer.id).map(|later| (later.commit, later.round));
         laws.hold(later.is_some() || peer.leaving.is_some(), "only who has left is forgotten");

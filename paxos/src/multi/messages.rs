@@ -1,12 +1,7 @@
 //! [`Message`]: what members say to each other, and its byte form.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use consensus_api::{Generation, Index, Lane, MessageError, NodeId};
-
-/// Numbers the reads of one leadership. A message carries the newest number given out so far, and its answer echoes it:
-/// so an answer confirms exactly the reads that began before the message left.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
-pub struct ReadRound(pub u64);
+use consensus_api::{Generation, Index, Lane, MessageError, NodeId, ReadRound};
 
 /// What one member says to another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

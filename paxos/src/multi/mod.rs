@@ -9,7 +9,6 @@ mod following;
 mod invariants;
 mod learner;
 mod messages;
-mod newcomers;
 mod options;
 mod peer;
 mod proposals;
@@ -33,14 +32,13 @@ use consensus_api::{
     NodeId, Op, Outline, PeerProgress, Role, Setup, Standing, StartError, Succession, Time,
 };
 
-pub use messages::{Body, Message, NOOPS_MAX, ReadRound, Tidings};
+pub use messages::{Body, Message, NOOPS_MAX, Tidings};
 pub use options::Options;
 
 use self::configurations::Configurations;
 use self::election::Asking;
 use self::following::Following;
 use self::learner::Learner;
-use self::newcomers::Patience;
 use self::proposer::Leadership;
 use self::supply::Supply;
 use self::timers::Timers;
@@ -63,7 +61,8 @@ pub struct MultiPaxos {
     window: u64,
     /// How long a lease holds, if there are leases.
     lease: Option<Duration>,
-    patience: Patience,
+    /// How long newcomers may take to catch up.
+    patience: Duration,
 
     acceptor: Acceptor,
     log: Log,

@@ -4,11 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use consensus_api::mutation::mutated;
-use consensus_api::{FlowLimits, Generation, Index, NodeId, PeerProgress, Time};
+use consensus_api::{FlowLimits, Generation, Index, Moment, NodeId, PeerProgress, ReadRound, Time};
 
-use super::ReadRound;
 use super::slots::Slots;
-use crate::dice::Moment;
 use crate::log::Log;
 
 /// What a leader knows of one other member.

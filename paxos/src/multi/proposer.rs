@@ -5,18 +5,17 @@ use std::collections::VecDeque;
 
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    After, Effects, Entry, EntryKind, Generation, Index, Membership, NodeId, ProposalId, Time, WriteSeq,
+    After, Effects, Entry, EntryKind, Generation, Index, Membership, Moment, NodeId, ProposalId, ReadQueue,
+    ReadRound, Time, WriteSeq,
 };
 
 use super::change::Change;
 use super::configurations::Configurations;
 use super::peer::Peer;
-use super::reads::Reads;
 use super::recovery::Recovery;
 use super::slots::Slots;
 use super::transfer::Transfer;
-use super::{Body, Message, MultiPaxos, ReadRound, State, Tidings};
-use crate::dice::Moment;
+use super::{Body, Message, MultiPaxos, State, Tidings};
 use crate::quorum::Phase;
 
 /// What a proposer keeps for as long as it holds its ballot.
@@ -37,7 +36,7 @@ pub(super) struct Leadership {
     pub(super) own: Slots,
     /// Own slots that are being written, oldest first: the own vote counts like any other, once it is durable.
     writing: VecDeque<(WriteSeq, Index, Index)>,
-    pub(super) reads: Reads,
+    pub(super) reads: ReadQueue,
     /// The slots in which this ballot proposes no-ops, as far as the log goes back.
     pub(super) noops: Slots,
     /// When the next heartbeat is due.
@@ -78,7 +77,7 @@ impl Leadership {
             free_upto: Index::ZERO,
             own: Slots::default(),
             writing: VecDeque::new(),
-            reads: Reads::default(),
+            reads: ReadQueue::default(),
             noops: Slots::default(),
             heartbeat: Moment(now),
             taught: Moment(now),
@@ -126,7 +125,7 @@ impl Leadership {
     }
 
     pub(super) fn tidings(&self, commit: Index, window: u64) -> Tidings {
-        Tidings { commit, barrier: self.barrier().unwrap_or_default(), round: self.reads.newest, window }
+        Tidings { commit, barrier: self.barrier().unwrap_or_default(), round: self.reads.newest(), window }
     }
 
     /// Own slots under way to the disk, for the invariants.
@@ -205,7 +204,7 @@ impl MultiPaxos {
         }
         self.contact(from);
         let State::Proposing(leading) = &mut self.state else { return };
-        let newest = leading.reads.newest;
+        let newest = leading.reads.newest();
         if let Some(peer) = self.peer_mut(from) {
             peer.round = peer.round.max(round.min(newest));
             peer.knows(commit);
@@ -309,7 +308,7 @@ impl MultiPaxos {
         if let Some(lease) = lease {
             leading.reads.begin_round(now, lease);
         }
-        leading.reads.asked = leading.reads.newest;
+        leading.reads.was_asked(leading.reads.newest());
         let tidings = leading.tidings(self.commit, self.window);
         let message = Message { ballot: leading.ballot, body: Body::Heartbeat(tidings) };
         for peer in &mut leading.peers {

@@ -9,83 +9,11 @@
 //! A lease spares the question. With each answer a member grants the leader a span of time in which it promises nobody
 //! else anything; so, until the answers of a phase-2 quorum have run out, no phase-1 quorum can promise a higher ballot.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
 use consensus_api::mutation::mutated;
-use consensus_api::{Effects, Generation, Index, NodeId, ReadId, Refusal, Time};
+use consensus_api::{Effects, Generation, Index, NodeId, ReadId, ReadRound, Refusal};
 
-use super::{Message, MultiPaxos, ReadRound, State};
-use crate::dice::Moment;
+use super::{Message, MultiPaxos, State};
 use crate::quorum::Phase;
-
-/// The reads a leader has yet to answer. Each gets a number, every message carries the newest, and answers echo it. One
-/// round of answers confirms all reads that had gathered by the time it began; the next begins when it is complete.
-#[derive(Clone, Hash, Default, Debug)]
-pub(super) struct Reads {
-    /// The newest number given out.
-    pub(super) newest: ReadRound,
-    /// The number last sent to everyone.
-    pub(super) asked: ReadRound,
-    /// The highest number that a quorum has echoed.
-    pub(super) confirmed: ReadRound,
-    waiting: VecDeque<Waiting>,
-    /// When the rounds of heartbeats that may prove a lease began, oldest first.
-    begun: VecDeque<(ReadRound, Moment)>,
-}
-
-/// A read that waits.
-#[derive(Clone, Copy, Hash, Debug)]
-struct Waiting {
-    id: ReadId,
-    round: ReadRound,
-    index: Index,
-}
-
-impl Reads {
-    fn push(&mut self, id: ReadId, index: Index) {
-        self.newest.0 += 1;
-        self.waiting.push_back(Waiting { id, round: self.newest, index });
-    }
-
-    /// Begins a round at this time, which an echo proves to be before the lease that its sender granted. Rounds older
-    /// than `lease` prove none any more.
-    pub(super) fn begin_round(&mut self, now: Time, lease: Duration) {
-        self.newest.0 += 1;
-        self.begun.push_back((self.newest, Moment(now)));
-        while self.begun.front().is_some_and(|(_, at)| now.since(at.0) >= lease) {
-            self.begun.pop_front();
-        }
-    }
-
-    /// When the newest round began that is not above `confirmed`.
-    fn began(&self, confirmed: ReadRound) -> Option<Time> {
-        self.begun.iter().rev().find(|(round, _)| *round <= confirmed).map(|(_, at)| at.0)
-    }
-
-    /// Whether a round of heartbeats has to be sent for the sake of reads.
-    pub(super) fn is_round_due(&self) -> bool {
-        let unconfirmed = self.waiting.back().is_some_and(|read| read.round > self.confirmed);
-        unconfirmed && self.confirmed >= self.asked
-    }
-
-    /// Others decide from now on, and the answers of those who did prove nothing about them: the reads begin anew.
-    pub(super) fn begin_anew(&mut self, commit: Index) {
-        for read in &mut self.waiting {
-            self.newest.0 += 1;
-            (read.round, read.index) = (self.newest, read.index.max(commit));
-        }
-    }
-
-    pub(super) fn refuse_all(&mut self, effects: &mut Effects<Message>) {
-        effects.reads.extend(self.waiting.drain(..).map(|read| (read.id, Err(Refusal::NotLeader))));
-    }
-
-    /// The numbers and indices of the reads that wait, for the invariants.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (ReadRound, Index)> + '_ {
-        self.waiting.iter().map(|read| (read.round, read.index))
-    }
-}
 
 impl MultiPaxos {
     /// Someone wants to read.
@@ -124,13 +52,13 @@ impl MultiPaxos {
         if !stands || leading.handed_over && !mutated("paxos/lease-after-handing-over") {
             return false;
         }
-        let newest = leading.reads.newest.0;
+        let newest = leading.reads.newest().0;
         let round_of = |member| {
             let echoed = leading.peer(member).map_or(0, |peer| peer.round.0);
             if member == node { newest } else { echoed }
         };
         let confirmed = quorums.reached(Phase::Two, members, scratch, round_of).unwrap_or_default();
-        leading.reads.began(ReadRound(confirmed)).is_some_and(|began| now.since(began) < *lease)
+        leading.reads.round_began(ReadRound(confirmed)).is_some_and(|began| now.since(began) < *lease)
     }
 
     /// This member promises nobody else anything for a while: some leader's lease may rest on it. Counted from when the
@@ -159,11 +87,11 @@ impl MultiPaxos {
     pub(super) fn answer_reads(&mut self, effects: &mut Effects<Message>) {
         let (node, commit, quorums) = (self.node, self.commit, self.quorums);
         let Self { state: State::Proposing(leading), configurations, scratch, .. } = self else { return };
-        if leading.reads.waiting.is_empty() {
+        if leading.reads.is_empty() {
             return;
         }
         let members = configurations.at(commit.next());
-        let newest = leading.reads.newest.0;
+        let newest = leading.reads.newest().0;
         let round_of = |member| {
             let echoed = leading.peer(member).map_or(0, |peer| peer.round.0);
             if member == node { newest } else { echoed }
@@ -171,13 +99,6 @@ impl MultiPaxos {
         let confirmed = quorums.reached(Phase::Two, members, scratch, round_of).unwrap_or_default();
         let reads = &mut leading.reads;
         let confirmed = if mutated("paxos/read-without-a-quorum") { newest } else { confirmed };
-        reads.confirmed = reads.confirmed.max(ReadRound(confirmed));
-        while let Some(read) = reads.waiting.front()
-            && read.round <= reads.confirmed
-            && read.index <= commit
-        {
-            effects.reads.push((read.id, Ok(read.index)));
-            reads.waiting.pop_front();
-        }
+        reads.answer(ReadRound(confirmed), commit, effects);
     }
 }

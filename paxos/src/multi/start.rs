@@ -6,7 +6,6 @@ use consensus_api::{Effects, Generation, Index, Membership, Outline, Setup, Star
 use super::configurations::Configurations;
 use super::following::Following;
 use super::learner::Learner;
-use super::newcomers::Patience;
 use super::timers::Timers;
 use super::watermark::Watermark;
 use super::{Message, MultiPaxos, Options, State};
@@ -40,7 +39,7 @@ pub(super) fn recover(setup: Setup<Options>, outline: &Outline) -> Result<MultiP
         limits: flow,
         window: options.window_entries_max,
         lease: options.lease(timing.election_timeout_min),
-        patience: Patience(options.catch_up_timeout),
+        patience: options.catch_up_timeout,
         acceptor,
         commit,
         applied: log.snapshot_index(),

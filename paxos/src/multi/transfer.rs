@@ -6,10 +6,9 @@
 //! handed over, so that leases granted there do not hold it up. If it is not heard of within the shortest election timeout,
 //! the leader goes on as before.
 
-use consensus_api::{After, Effects, Generation, NodeId, ProposalId, Refusal, Succession, Time};
+use consensus_api::{After, Effects, Generation, Moment, NodeId, ProposalId, Refusal, Succession, Time};
 
 use super::{Body, Message, MultiPaxos, State};
-use crate::dice::Moment;
 
 /// A transfer under way.
 #[derive(Clone, Hash, Debug)]

@@ -17,7 +17,8 @@ use std::hash::{Hash, Hasher};
 
 use consensus_api::{
     Capabilities, Effects, Engine, EngineName, Entry, Event, FlowLimits, Generation, Index, Membership,
-    NodeId, Op, Outcome, Outline, PeerProgress, ProposalId, Refusal, Role, Setup, Standing, StartError, Time,
+    Moment, NodeId, Op, Outcome, Outline, PeerProgress, ProposalId, Refusal, Role, Setup, Standing,
+    StartError, Time,
 };
 
 pub use messages::{Body, Message, PollRound, Won};
@@ -28,7 +29,6 @@ use self::reads::Reads;
 use self::supply::Supply;
 use self::timers::Timers;
 use crate::acceptor::Acceptor;
-use crate::dice::Moment;
 use crate::log::Log;
 use crate::quorum::{Phase, Quorums};
 

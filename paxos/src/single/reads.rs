@@ -9,10 +9,9 @@
 
 use std::hash::{Hash, Hasher};
 
-use consensus_api::{After, Effects, Index, NodeId, ReadId, Refusal, Time};
+use consensus_api::{After, Effects, Index, Moment, NodeId, ReadId, Refusal, Time};
 
 use super::{Body, Message, Paxos, PollRound};
-use crate::dice::Moment;
 use crate::quorum::Phase;
 
 /// The reads of one member.

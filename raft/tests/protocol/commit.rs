@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use consensus_api::{Entry, Generation, Index, NodeId, Role};
-use quorate_raft::{Body, ReadRound};
+use consensus_api::{Entry, Generation, Index, NodeId, ReadRound, Role};
+use quorate_raft::Body;
 
 use crate::Cluster;
 use crate::logs::{leader_of, log_of};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use consensus_api::{Engine, Generation, Index, Membership, NodeId, Role, Time};
-use quorate_raft::{Body, Candidacy, ReadRound, Term};
+use consensus_api::{Engine, Generation, Index, Membership, NodeId, ReadRound, Role, Time};
+use quorate_raft::{Body, Candidacy, Term};
 use testkit::protocol::{Image, timing};
 
 use crate::Cluster;

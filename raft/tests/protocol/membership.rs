@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use consensus_api::{
-    Engine, Entry, EntryKind, Generation, Index, LogTime, Membership, NodeId, Op, ProposalId, Role, Time,
+    Engine, Entry, EntryKind, Generation, Index, LogTime, Membership, NodeId, Op, ProposalId, ReadRound,
+    Role, Time,
 };
-use quorate_raft::{Body, ReadRound};
+use quorate_raft::Body;
 use testkit::protocol::{Image, timing};
 
 use crate::Cluster;

@@ -1,8 +1,8 @@
 //! The byte form of messages, and of what no member says.
 
 use bytes::{Bytes, BytesMut};
-use consensus_api::{Generation, Index, Message as _, MessageError, NodeId, PROTOCOL_VERSION};
-use quorate_raft::{Body, Candidacy, Message, ReadRound, Term};
+use consensus_api::{Generation, Index, Message as _, MessageError, NodeId, PROTOCOL_VERSION, ReadRound};
+use quorate_raft::{Body, Candidacy, Message, Term};
 
 fn one_of_each() -> Vec<Message> {
     let (index, round, commit_generation) =

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use consensus_api::{
     Effects, Engine, Entry, Event, FlowLimits, Generation, Index, Membership, NodeId, Op, Outcome, Outline,
-    Role, Setup, StartError, Time, WriteSeq,
+    ReadRound, Role, Setup, StartError, Time, WriteSeq,
 };
-use quorate_raft::{Body, Candidacy, Options, Raft, ReadRound, Term};
+use quorate_raft::{Body, Candidacy, Options, Raft, Term};
 use testkit::protocol::timing;
 
 use crate::Cluster;

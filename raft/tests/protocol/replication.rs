@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus_api::{
     Engine, Entry, EntryKind, Event, FlowLimits, Generation, Index, Lane, Message as _, NodeId, Outcome,
-    Refusal, Role,
+    ReadRound, Refusal, Role,
 };
-use quorate_raft::{Body, ReadRound, Term};
+use quorate_raft::{Body, Term};
 use testkit::protocol::timing;
 
 use crate::Cluster;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use consensus_api::{Engine, Entry, Event, Generation, Index, Membership, NodeId, SnapshotMark};
-use quorate_raft::{Body, ReadRound};
+use consensus_api::{Engine, Entry, Event, Generation, Index, Membership, NodeId, ReadRound, SnapshotMark};
+use quorate_raft::Body;
 
 use crate::Cluster;
 use crate::logs::{leader_of, log_of};

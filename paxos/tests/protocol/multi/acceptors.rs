@@ -1,7 +1,7 @@
 //! What an acceptor may say, and what must be on its disk before.
 
-use consensus_api::{Engine, Generation, Index};
-use quorate_paxos::{Body, ReadRound, Tidings};
+use consensus_api::{Engine, Generation, Index, ReadRound};
+use quorate_paxos::{Body, Tidings};
 
 use crate::multi::{Ballots, Cluster, ballot, is_accepted, is_nack, is_prepare, is_promise, timing};
 

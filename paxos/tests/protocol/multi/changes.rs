@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use consensus_api::{Engine, EntryKind, Generation, Index, Membership, NodeId, Outcome, Refusal, Role};
-use quorate_paxos::{Body, Options, ReadRound, Tidings};
+use consensus_api::{
+    Engine, EntryKind, Generation, Index, Membership, NodeId, Outcome, ReadRound, Refusal, Role,
+};
+use quorate_paxos::{Body, Options, Tidings};
 
 use crate::multi::{Ballots, Cluster, ballot, is_nack, is_prepare, is_promise, timing};
 
@@ -16,6 +18,17 @@ fn windowed(count: u64, window: u64) -> Cluster {
     let mut options = Options::default();
     options.window_entries_max = window;
     Cluster::with_options(voters(1..=count), options, 1)
+}
+
+/// Voters 1, 2 and 3, led by 1, and learners 4 and 5, which know all there is.
+fn with_learners(window: u64) -> Cluster {
+    let mut cluster = windowed(3, window);
+    cluster.join(4);
+    cluster.join(5);
+    cluster.elect(1);
+    cluster.change(1, &[1, 2, 3], &[4, 5]);
+    cluster.run(timing().heartbeat * 4);
+    cluster
 }
 
 /// The slot in which a member holds its newest membership.
@@ -85,12 +98,7 @@ fn nothing_is_proposed_beyond_the_window() {
 /// new ones.
 #[test]
 fn old_voters_decide_below_and_new_ones_above() {
-    let mut cluster = windowed(3, 8);
-    cluster.join(4);
-    cluster.join(5);
-    cluster.elect(1);
-    cluster.change_to(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
-    cluster.run(timing().heartbeat * 4);
+    let mut cluster = with_learners(8);
     let change = cluster.change_to(1, voters([1, 4, 5]));
     cluster.settle();
     cluster.run_without(timing().heartbeat * 4, &[2, 3]);
@@ -111,12 +119,7 @@ fn old_voters_decide_below_and_new_ones_above() {
 /// The same, moment by moment: while the change waits to take effect, the new voters alone choose nothing below.
 #[test]
 fn a_change_is_not_in_force_before_its_slot() {
-    let mut cluster = windowed(3, 8);
-    cluster.join(4);
-    cluster.join(5);
-    cluster.elect(1);
-    cluster.change_to(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
-    cluster.run(timing().heartbeat * 4);
+    let mut cluster = with_learners(8);
     cluster.change_to(1, voters([1, 4, 5]));
     let slot = cluster.last(1);
     while cluster.commit(1) < slot {
@@ -167,12 +170,7 @@ fn two_of_three_are_replaced_and_the_leader_dies_at_any_moment() {
 /// A value that an earlier leader had chosen under the new voters is found by asking them, and not the old ones.
 #[test]
 fn new_voters_are_asked_before_a_slot_of_theirs_is_used() {
-    let mut cluster = windowed(3, 4);
-    cluster.join(4);
-    cluster.join(5);
-    cluster.elect(1);
-    cluster.change_to(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
-    cluster.run(timing().heartbeat * 4);
+    let mut cluster = with_learners(4);
     // A higher ballot than the leader's is promised by one who is to vote.
     cluster.change_to(1, voters([1, 4, 5]));
     let prepares = |cluster: &mut Cluster| {
@@ -435,12 +433,7 @@ fn a_member_with_another_window_takes_no_part() {
 /// A read that began under the old voters is not confirmed by answers of the new ones to what left before they decided.
 #[test]
 fn reads_begin_anew_when_others_decide() {
-    let mut cluster = windowed(3, 2);
-    cluster.join(4);
-    cluster.join(5);
-    cluster.elect(1);
-    cluster.change_to(1, Membership::new([1, 2, 3].map(NodeId), [], [4, 5].map(NodeId)).expect("a few"));
-    cluster.run(timing().heartbeat * 4);
+    let mut cluster = with_learners(2);
     cluster.change_to(1, voters([1, 4, 5]));
     cluster.read(1, 1);
     let began = cluster.commit(1);

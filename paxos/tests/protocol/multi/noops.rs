@@ -1,8 +1,8 @@
 //! No-ops by the range: what fills a hole, or a window, takes one message however many slots there are.
 
 use bytes::BytesMut;
-use consensus_api::{Entry, EntryKind, FlowLimits, Index, Membership, Message as _, NodeId, Role};
-use quorate_paxos::{Body, NOOPS_MAX, Options, ReadRound, Tidings};
+use consensus_api::{Entry, EntryKind, FlowLimits, Index, Membership, Message as _, NodeId, ReadRound, Role};
+use quorate_paxos::{Body, NOOPS_MAX, Options, Tidings};
 
 use crate::multi::{
     Ballots, Cluster, Packet, ballot, is_accept, is_accepted, is_nack, is_prepare, is_range, log_of, timing,

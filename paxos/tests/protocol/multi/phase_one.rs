@@ -1,7 +1,9 @@
 //! What a new leader makes of what earlier ones left.
 
-use consensus_api::{Engine, Entry, EntryKind, FlowLimits, Generation, Index, Membership, NodeId, Role};
-use quorate_paxos::{Body, Options, ReadRound, Tidings};
+use consensus_api::{
+    Engine, Entry, EntryKind, FlowLimits, Generation, Index, Membership, NodeId, ReadRound, Role,
+};
+use quorate_paxos::{Body, Options, Tidings};
 
 use crate::multi::{Ballots, Cluster, ballot, is_accept, is_prepare, is_promise, log_of, timing, value};
 

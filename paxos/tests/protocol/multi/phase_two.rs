@@ -1,7 +1,7 @@
 //! How values are chosen: by slot, by quorums of members, at one ballot.
 
-use consensus_api::{FlowLimits, Index, Outcome, Refusal, Role};
-use quorate_paxos::{Body, ReadRound};
+use consensus_api::{FlowLimits, Index, Outcome, ReadRound, Refusal, Role};
+use quorate_paxos::Body;
 
 use crate::multi::{Ballots, Cluster, Packet, ballot, is_accept, is_accepted, timing};
 

@@ -1,7 +1,7 @@
 //! What snapshots take the place of, and what they leave alone.
 
-use consensus_api::{Engine, Generation, Index, SnapshotMark};
-use quorate_paxos::{Body, ReadRound, Tidings};
+use consensus_api::{Engine, Generation, Index, ReadRound, SnapshotMark};
+use quorate_paxos::{Body, Tidings};
 
 use crate::multi::{Ballots, Cluster, ballot, timing};
 
