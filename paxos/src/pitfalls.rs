@@ -20,7 +20,7 @@
 //! | 16 | an announcement is believed of a value of another ballot | `a_follower_believes_an_announcement_only_of_what_this_leader_proposed`, `an_announcement_counts_for_values_of_its_ballot_only` |
 //! | 17 | an acknowledgement covers a gap | `an_acknowledgement_speaks_of_no_slot_below_a_gap` |
 //! | 18 | quorums are taken across configurations | `two_of_three_are_replaced_and_the_leader_dies_at_any_moment`, `a_change_is_not_in_force_before_its_slot`, `old_voters_decide_below_and_new_ones_above`, `new_voters_are_asked_before_a_slot_of_theirs_is_used`, `a_membership_waits_until_all_below_it_is_chosen`, `once_a_change_is_done_the_new_voters_need_nobody_who_left`; without a leader members are fixed |
-//! | 19 | slots are proposed beyond the window | `nothing_is_proposed_beyond_the_window`, `one_grows_to_five_and_back` with a window of one; `a_member_with_another_window_takes_no_part` |
+//! | 19 | slots are proposed beyond the window | `nothing_is_proposed_beyond_the_window`, `no_hole_is_as_wide_as_the_window`, `one_grows_to_five_and_back` with a window of one; `a_member_with_another_window_takes_no_part` |
 //! | 20 | quorums that may miss each other | `quorums_that_may_miss_each_other_are_refused`, `flexible_sizes_that_may_miss_each_other_are_told` |
 //! | 21 | a wiped disk rejoins under its old number | open: `a_node_that_forgot_its_own_ballot_stops` finds proposers out, but an acceptor that lost its disk still votes; it must come back under a new number |
 //! | 22 | recovery by asking others, without stable storage | an acceptor starts from its own disk and nothing else: `a_promise_leaves_only_once_it_is_durable` |
@@ -37,7 +37,7 @@
 //! | 33 | a proposal is lost, or applied twice | `a_value_that_a_rival_took_up_is_not_proposed_again`, `a_value_that_may_be_in_a_snapshot_is_not_proposed_again`, `whole_replicas_keep_every_promise_while_everything_goes_wrong` |
 //! | 34 | a stop-sign is lost, or something follows it | there are no stop-signs: a log goes on, and never ends |
 //! | 35 | a snapshot with the wrong members or index | `a_restart_takes_the_membership_from_the_snapshot`, `a_snapshot_between_a_change_and_its_effect_knows_both` |
-//! | 36 | a whole log in one message | `a_long_report_comes_in_frames_of_bounded_size`, `a_member_that_was_away_catches_up_in_frames` |
+//! | 36 | a whole log in one message | `a_long_report_comes_in_frames_of_bounded_size`, `a_member_that_was_away_catches_up_in_frames`, `a_message_speaks_of_no_more_slots_than_a_frame_holds_entries` |
 //! | 37 | a failed write is tried again, or memory is ahead of the disk | `any_failed_write_or_sync_poisons_the_log_once_told_and_for_good`, `a_failed_write_stops_the_node_and_the_others_go_on` |
 //! | 38 | messages of another cluster are accepted | `another_cluster`, `another_engine`; within a cluster strangers are heard, for all members may have changed while one was away, and are counted nowhere: `a_message_in_anothers_name_changes_nothing` |
 //! | 39 | numbers of nodes used as places in a list | `node_numbers_may_be_far_apart` |
