@@ -220,7 +220,12 @@ mod regressions {
 mod multi_paxos_regressions {
     use quorate::MultiPaxos;
 
-    use super::{as_found, before_retirements, in_model};
+    use super::{as_found, before_retirements, in_model, plan};
+
+    #[test]
+    fn a_learner_does_not_wait_for_a_leader_that_is_gone() {
+        in_model::<MultiPaxos>(&plan(60, 10_000));
+    }
 
     #[test]
     fn a_leader_does_not_fill_the_way_to_a_peer_with_what_it_knows_to_be_chosen() {

@@ -45,6 +45,9 @@ impl MultiPaxos {
     /// It may have a vote by now without knowing: if no other voter is left, nobody else could begin.
     fn ask_around(&mut self, effects: &mut Effects<Message>) {
         let Some(ballot) = self.next_ballot() else { return };
+        if let State::Following(following) = &mut self.state {
+            following.heard = false; // what it had on its way is not waited for any longer
+        }
         let body = Body::PreElect { commit: self.commit };
         for member in self.configurations.members().into_iter().filter(|member| *member != self.node) {
             effects.send(member, After::Now, Message { ballot, body });

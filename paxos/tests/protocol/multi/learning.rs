@@ -40,6 +40,25 @@ fn chosen_values_spread_without_a_leader() {
     assert_eq!((cluster.leader(), cluster.commit(4)), (None, 6));
 }
 
+/// A learner waits for what a leader that is heard has on its way to it, and no longer than it is heard. (Found as a sole
+/// voter that did not know it: its leader had gone, and it waited for it for ever; simulator, seed 60.)
+#[test]
+fn a_learner_does_not_wait_for_a_leader_that_is_gone() {
+    let mut cluster = Cluster::new(3);
+    cluster.join(4);
+    cluster.elect(1);
+    cluster.change(1, &[1, 2, 3], &[4]);
+    cluster.run(timing().heartbeat * 4);
+    let before = cluster.commit(4);
+    cluster.propose_many(1, 5);
+    cluster.settle_without(&[4]);
+    cluster.run_without(timing().heartbeat * 2, &[4]);
+    assert_eq!((cluster.commit(3), cluster.commit(4)), (before + 5, before));
+    [1, 2].into_iter().for_each(|id| cluster.crash(id));
+    cluster.run(timing().election_timeout_max * 3);
+    assert_eq!((cluster.leader(), cluster.commit(4)), (None, before + 5));
+}
+
 /// Whoever was asked may have forgotten in a crash what it knew to be chosen: then others are asked.
 #[test]
 fn a_teacher_that_forgot_is_replaced() {
