@@ -275,7 +275,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if !Administration::is_errand(proposal) {
             return;
         }
-        match self.administration.taken.take(proposal) {
+        match self.administration.taken.take(proposal, self.engine.membership()) {
             Known::Nothing => {}
             Known::UnderWay => return,
             Known::Ended(outcome) => return self.tell_errand(now, proposal, outcome),
@@ -322,7 +322,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 self.errand_ended(now, sequence, outcome);
             }
         } else {
-            self.administration.taken.ended(proposal, outcome.clone());
+            self.administration.taken.ended(proposal, outcome.clone(), self.engine.membership());
             self.ship(node, Envelope::ErrandEnded { incarnation, sequence, outcome }, Bytes::new());
         }
     }

@@ -1,18 +1,15 @@
-//! Frames from peers, and what this node asks of them in turn.
-
-use std::time::Duration;
+//! Frames from peers, and what this node asks of them in turn; proposals are in `forwarding`.
 
 use bytes::Bytes;
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    Engine, Entry, EntryKind, Error, Event, Frame, Generation, Index, LogTime, Membership, NodeId,
-    ProposalId, ReadId, Role, SessionOp, SnapshotMark, Time, record,
+    Engine, Entry, EntryKind, Event, Frame, Index, LogTime, Membership, NodeId, ProposalId, ReadId, Role,
+    SnapshotMark, Time, record,
 };
 
 use super::outputs::{Chunk, ChunkWrite, LoadPurpose};
-use super::{ApplyWork, Load, OutgoingFrame, Replica};
-use crate::divergence;
-use crate::envelope::{Envelope, ForwardRefusal};
+use super::{ApplyWork, Load, Replica};
+use crate::envelope::Envelope;
 
 impl<E: Engine, P, R> Replica<E, P, R> {
     pub(super) fn frame(&mut self, now: Time, wall: LogTime, from: NodeId, frame: Frame) {
@@ -91,93 +88,6 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             }
         }
         Some(entries)
-    }
-
-    /// Takes a proposal that another node forwarded, if this node leads the generation it was meant for.
-    ///
-    /// A frame may come twice or late. A sequence is therefore looked at once: a refusal is only told of a proposal
-    /// that this life of the leader has never taken. If an earlier life led, nobody can tell, and nothing is said.
-    fn take_forwarded(
-        &mut self,
-        now: Time,
-        wall: LogTime,
-        generation: Generation,
-        from: NodeId,
-        entry: Entry,
-    ) {
-        let proposal = entry.proposal;
-        if proposal.node != from || !is_sound(&entry) {
-            return self
-                .note(format!("node {from} forwarded what is no proposal of its own; it was dropped"));
-        }
-        let newest = self.forwarded.entry((proposal.node, proposal.incarnation)).or_insert(0);
-        if proposal.sequence <= *newest && !mutated("node/forwarded-twice") {
-            return;
-        }
-        *newest = proposal.sequence;
-        let standing = self.engine.standing();
-        let ahead = Duration::from_millis(entry.time.millis_since(wall));
-        if standing.role == Role::Leader && standing.generation == generation {
-            if ahead > self.options.clock_ahead_max {
-                return self.refuse_forwarded(proposal, ForwardRefusal::ClockAhead);
-            }
-            if self.room.is_full() {
-                return self.refuse_forwarded(proposal, ForwardRefusal::StorageFull);
-            }
-            self.step(now, Event::Propose(entry));
-        } else if self.led.is_some_and(|first| first <= generation) && generation.node == self.identity.node {
-            self.refuse_forwarded(proposal, ForwardRefusal::NotLeader);
-        }
-    }
-
-    fn forward_refused(&mut self, now: Time, sequence: u64, reason: ForwardRefusal) {
-        match reason {
-            ForwardRefusal::NotLeader => {
-                self.proposals.not_taken(sequence, &mut self.out.failed);
-                self.pause_forwarding(now);
-            }
-            ForwardRefusal::StorageFull => {
-                self.proposals.refuse(sequence, &Error::StorageFull, &mut self.out.failed);
-            }
-            ForwardRefusal::ClockAhead => {
-                let ahead = self.options.clock_ahead_max.as_millis();
-                let reason = format!(
-                    "this node's wall clock is more than {ahead} ms ahead of the leader's; set it right"
-                );
-                self.proposals.refuse(sequence, &Error::Refused { reason }, &mut self.out.failed);
-            }
-        }
-    }
-
-    /// Proposes what is queued: here if this node leads, else through the leader; if none is known, later.
-    pub(super) fn propose_queued(&mut self, now: Time, wall: LogTime) {
-        let may = |it: &Self| it.proposals.may_propose() && it.engine.takes_proposals();
-        while may(self) && now >= self.forward_not_before {
-            let standing = self.engine.standing();
-            let Some(leader) = standing.leader else { return };
-            let generation = standing.generation;
-            if E::CAPABILITIES.leader && self.proposals.waits_for_earlier(generation) {
-                return;
-            }
-            let Some(entry) = self.proposals.next_entry(wall, generation, &mut self.out.failed) else {
-                return;
-            };
-            if leader == self.identity.node {
-                self.step(now, Event::Propose(entry));
-                if self.stopped.is_some() || self.engine.standing().generation != generation {
-                    return;
-                }
-            } else {
-                let sequence = entry.proposal.sequence;
-                record::encode(&entry, &mut self.scratch);
-                let body = self.scratch.split().freeze();
-                let envelope = Envelope::Forward { generation };
-                let lane = envelope.lane();
-                let frame =
-                    Envelope::<E::Message>::seal(&envelope, self.identity.store, body, &mut self.scratch);
-                self.out.frames.push(OutgoingFrame { to: leader, lane, frame, forwards: Some(sequence) });
-            }
-        }
     }
 
     /// Asks for the index of all queued reads of a kind at once.
@@ -307,18 +217,6 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
         self.tend_relays(now);
     }
-}
-
-/// Whether an entry is one that a node may propose, and can be applied as far as the node can tell.
-fn is_sound(entry: &Entry) -> bool {
-    let sound = |command: Bytes| match entry.kind {
-        EntryKind::Sessions => SessionOp::decode(&mut command.clone()).is_ok(),
-        _ => true,
-    };
-    if entry.kind == EntryKind::Digest {
-        return entry.count == 0 && divergence::decode(entry.body.clone()).is_ok();
-    }
-    entry.kind.has_commands() && entry.commands().all(|command| command.is_ok_and(sound))
 }
 
 fn membership_in(entry: &Entry) -> Option<Membership> {

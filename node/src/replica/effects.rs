@@ -154,12 +154,6 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
-    /// Tells the node that forwarded a proposal that it was not taken, and never will be.
-    pub(super) fn refuse_forwarded(&mut self, proposal: ProposalId, reason: ForwardRefusal) {
-        let ProposalId { node, incarnation, sequence } = proposal;
-        self.ship(node, Envelope::ForwardRefused { incarnation, sequence, reason }, Bytes::new());
-    }
-
     fn read_outcome(&mut self, now: Time, id: ReadId, index: Result<Index, Refusal>) {
         let index = index.ok();
         if let Some((node, incarnation, id)) = self.reads.ended(now, id, index) {

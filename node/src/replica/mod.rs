@@ -10,8 +10,11 @@ mod belonging;
 mod durability;
 mod effects;
 mod feeding;
+mod forwarding;
 mod founding;
 mod freshness;
+mod lives;
+mod notes;
 mod outputs;
 mod proposals;
 mod reads;
@@ -23,13 +26,14 @@ mod shipping;
 mod stores;
 mod taken;
 mod transfers;
+mod view;
 mod waiting_list;
 
 use bytes::{Bytes, BytesMut};
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    Arrival, Effects, Engine, Entry, Error, Event, Frame, Generation, Identity, Incarnation, Index, LogTime,
-    NodeId, SendError, SessionOp, SnapshotMark, Standing, StorageError, Time, WriteSeq,
+    Arrival, Effects, Engine, Entry, Error, Event, Frame, Generation, Identity, Index, LogTime, NodeId,
+    SessionOp, SnapshotMark, StorageError, Time, WriteSeq,
 };
 
 pub use outputs::{ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs};
@@ -40,6 +44,7 @@ pub(crate) use self::administration::CHANGE_DEADLINE;
 use self::belonging::Belonging;
 use self::durability::Durability;
 use self::feeding::Feeding;
+use self::forwarding::Forwarding;
 use self::founding::Founding;
 pub(crate) use self::proposals::NODE_STOPPED;
 use self::proposals::Proposals;
@@ -82,7 +87,7 @@ pub struct Replica<E: Engine, P, R> {
     belonging: Belonging,
     /// Until this disk takes part: then the engine is only there to be looked at, and is asked nothing.
     founding: Option<Box<Founding<E::Options>>>,
-    forwarded: ForwardedBy,
+    forwarding: Forwarding,
     /// The first generation this node led in this life.
     led: Option<Generation>,
     settled: Generation,
@@ -91,8 +96,6 @@ pub struct Replica<E: Engine, P, R> {
     given_up: Generation,
     /// What nobody can tell any more once everything up to the index is handed to the state machine.
     giving_up: Option<(Index, Generation)>,
-    /// Forwarding pauses until then, because the way to the leader was full.
-    forward_not_before: Time,
     snapshot: Index,
     /// The log holds nothing up to here any more.
     compacted: Index,
@@ -105,12 +108,6 @@ pub struct Replica<E: Engine, P, R> {
     own_entries: Vec<effects::OwnEntries<E::Message>>,
     out: Outputs<P, R>,
 }
-
-/// The proposals that others forwarded to this node, by who and in which life: the newest sequence of each. A copy of
-/// a forwarded proposal is thereby never taken twice.
-type ForwardedBy = std::collections::BTreeMap<(NodeId, Incarnation), u64>;
-
-const NOTES_MAX: usize = 32;
 
 impl<E: Engine, P, R> Replica<E, P, R> {
     /// Takes a command for proposing.
@@ -199,9 +196,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if now >= self.next_tick() {
             self.step(now, Event::Tick);
         }
-        if self.forward_not_before <= now {
-            self.forward_not_before = Time::ZERO;
-        }
+        self.forwarding.resume(now);
         if self.founding.is_none() {
             self.give_way(now);
             self.tend_belonging(now);
@@ -233,8 +228,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// When to call [`advance`](Self::advance) again if nothing happens before.
     pub fn deadline(&self) -> Time {
-        let paused = if self.proposals.is_idle() { Time::MAX } else { self.forward_not_before };
-        let paused = if paused == Time::ZERO { Time::MAX } else { paused };
+        let paused = if self.proposals.is_idle() { Time::MAX } else { self.forwarding.paused_until() };
         self.next_tick()
             .min(self.founding.as_ref().map_or(Time::MAX, |founding| founding.deadline()))
             .min(self.proposals.next_expiry())
@@ -267,88 +261,6 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         self.reads.fail(&error, &mut self.out.failed_reads);
     }
 
-    /// Whether nothing is under way that anyone waits for.
-    pub fn is_quiet(&self) -> bool {
-        !self.administration.handing_over
-            && self.proposals.is_empty()
-            && self.reads.is_empty()
-            && self.writes.is_idle()
-    }
-
-    /// Whether a write is under way whose end is still to be told.
-    pub const fn is_writing(&self) -> bool {
-        self.writes.is_writing()
-    }
-
-    /// Why the replica has stopped, if it has.
-    pub fn stopped(&self) -> Option<&str> {
-        self.stopped.as_deref()
-    }
-
-    /// Who this is.
-    pub const fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    /// The engine, for looking at.
-    pub const fn engine(&self) -> &E {
-        &self.engine
-    }
-
-    /// Where the engine stands.
-    pub fn standing(&self) -> Standing {
-        self.engine.standing()
-    }
-
-    /// Everything up to here is applied.
-    pub const fn applied_index(&self) -> Index {
-        self.feeding.applied()
-    }
-
-    /// The last entry covered by the newest snapshot.
-    pub const fn snapshot_index(&self) -> Index {
-        self.snapshot
-    }
-
-    /// Bytes of recent entries held in memory.
-    pub const fn cached_bytes(&self) -> usize {
-        self.cache.bytes()
-    }
-
-    /// Counts the notes there ever were.
-    pub const fn noted(&self) -> u64 {
-        self.noted
-    }
-
-    /// What an operator should know, the newest last.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
-
-    /// A frame from [`Outputs::frames`] was not taken by the transport.
-    pub fn not_sent(&mut self, now: Time, to: NodeId, forwards: Option<u64>, error: SendError) {
-        match (forwards, error) {
-            (Some(sequence), SendError::TooLarge) => {
-                let reason = format!("node {to} takes no frame as large as the request makes");
-                self.proposals.refuse(sequence, &Error::Refused { reason }, &mut self.out.failed);
-            }
-            (Some(sequence), _) => {
-                self.proposals.not_taken(sequence, &mut self.out.failed);
-                self.pause_forwarding(now);
-            }
-            (None, SendError::TooLarge) => {
-                self.note(format!("node {to} takes no frame as large as one for it"));
-            }
-            (None, SendError::Full) => self.step(now, Event::Unreachable(to)),
-            (None, _) => {}
-        }
-    }
-
-    /// After a refusal the next attempt comes a moment later, when more may be known of the leader.
-    fn pause_forwarding(&mut self, now: Time) {
-        self.forward_not_before = now + self.options.timing.heartbeat / 10;
-    }
-
     /// Sends what was held back until its write was durable, unless what it says no longer holds.
     fn release_held(&mut self) {
         while let Some(held) = self.writes.release() {
@@ -371,16 +283,6 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Arrival::Refused { reason, .. } => self.note(reason),
             _ => {}
         }
-    }
-
-    /// Tells the operator of something.
-    pub fn note(&mut self, note: String) {
-        tracing::warn!(node = self.identity.node.0, "{note}");
-        if self.notes.len() == NOTES_MAX {
-            self.notes.remove(0);
-        }
-        self.notes.push(note);
-        self.noted += 1;
     }
 
     fn ship(&mut self, to: NodeId, envelope: Envelope<E::Message>, body: Bytes) {

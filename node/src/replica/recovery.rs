@@ -6,10 +6,12 @@ use consensus_api::{
     SnapshotMark, StartError, Time,
 };
 
+use super::Replica;
 use super::administration::Administration;
 use super::belonging::Belonging;
 use super::durability::Durability;
 use super::feeding::Feeding;
+use super::forwarding::Forwarding;
 use super::founding::Founding;
 use super::outputs::Outputs;
 use super::proposals::Proposals;
@@ -20,7 +22,6 @@ use super::roster::Roster;
 use super::shipping::Shipping;
 use super::stores::Stores;
 use super::transfers::Transfers;
-use super::{ForwardedBy, Replica};
 use crate::cache::Cache;
 use crate::options::Options;
 
@@ -86,13 +87,12 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             stores: Stores::default(),
             belonging: Belonging::recover(identity.node, &founders, snapshot.as_ref(), &outline),
             founding,
-            forwarded: ForwardedBy::new(),
+            forwarding: Forwarding::default(),
             led: None,
             settled: Generation::ZERO,
             settling: None,
             given_up: Generation::ZERO,
             giving_up: None,
-            forward_not_before: Time::ZERO,
             snapshot: restored,
             compacted: outline.compacted,
             notes,

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use consensus_api::{Incarnation, NodeId, ProposalId};
+use consensus_api::{Membership, ProposalId};
 
+use super::lives::Lives;
 use crate::envelope::ErrandOutcome;
 
 /// Of each life of a node so many errands are remembered: twice as many as may wait there at a time.
@@ -14,7 +15,7 @@ const REMEMBERED_MAX: usize = 128;
 
 /// Errands by who handed them over and in which life.
 #[derive(Debug, Default)]
-pub(super) struct Taken(BTreeMap<(NodeId, Incarnation), Remembered>);
+pub(super) struct Taken(Lives<Remembered>);
 
 /// The errands of one life of a node.
 #[derive(Debug, Default)]
@@ -38,8 +39,8 @@ pub(super) enum Known {
 
 impl Taken {
     /// Takes an errand, unless it was taken before. What was known of it until now.
-    pub(super) fn take(&mut self, errand: ProposalId) -> Known {
-        let remembered = self.0.entry((errand.node, errand.incarnation)).or_default();
+    pub(super) fn take(&mut self, errand: ProposalId, members: &Membership) -> Known {
+        let remembered = self.0.of(errand.node, errand.incarnation, members);
         match remembered.ends.get(&errand.sequence) {
             Some(None) => Known::UnderWay,
             Some(Some(end)) => Known::Ended(end.clone()),
@@ -52,8 +53,8 @@ impl Taken {
     }
 
     /// An errand came to its end.
-    pub(super) fn ended(&mut self, errand: ProposalId, end: ErrandOutcome) {
-        let remembered = self.0.entry((errand.node, errand.incarnation)).or_default();
+    pub(super) fn ended(&mut self, errand: ProposalId, end: ErrandOutcome, members: &Membership) {
+        let remembered = self.0.of(errand.node, errand.incarnation, members);
         remembered.insert(errand.sequence, Some(end));
     }
 }
@@ -73,42 +74,48 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
+    use consensus_api::{Incarnation, NodeId};
+
     use super::*;
 
     fn errand(sequence: u64) -> ProposalId {
         ProposalId { node: NodeId(2), incarnation: Incarnation(1), sequence }
     }
 
+    fn nobody() -> Membership {
+        Membership::default()
+    }
+
     #[test]
     fn an_errand_is_taken_once_and_its_end_is_told_as_often_as_it_is_asked() {
         let mut taken = Taken::default();
-        assert_eq!(taken.take(errand(2)), Known::Nothing);
-        assert_eq!(taken.take(errand(2)), Known::UnderWay);
-        assert_eq!(taken.take(errand(1)), Known::Nothing, "it was overtaken, or lost at first");
-        taken.ended(errand(2), ErrandOutcome::Done);
-        assert_eq!(taken.take(errand(2)), Known::Ended(ErrandOutcome::Done));
-        assert_eq!(taken.take(errand(2)), Known::Ended(ErrandOutcome::Done));
+        assert_eq!(taken.take(errand(2), &nobody()), Known::Nothing);
+        assert_eq!(taken.take(errand(2), &nobody()), Known::UnderWay);
+        assert_eq!(taken.take(errand(1), &nobody()), Known::Nothing, "it was overtaken, or lost at first");
+        taken.ended(errand(2), ErrandOutcome::Done, &nobody());
+        assert_eq!(taken.take(errand(2), &nobody()), Known::Ended(ErrandOutcome::Done));
+        assert_eq!(taken.take(errand(2), &nobody()), Known::Ended(ErrandOutcome::Done));
         let of_another_life = ProposalId { incarnation: Incarnation(9), ..errand(2) };
-        assert_eq!(taken.take(of_another_life), Known::Nothing);
+        assert_eq!(taken.take(of_another_life, &nobody()), Known::Nothing);
     }
 
     #[test]
     fn the_oldest_ends_are_forgotten_and_nothing_forgotten_is_taken_again() {
         let mut taken = Taken::default();
-        assert_eq!(taken.take(errand(1)), Known::Nothing);
+        assert_eq!(taken.take(errand(1), &nobody()), Known::Nothing);
         for sequence in 2..=REMEMBERED_MAX as u64 + 2 {
-            taken.take(errand(sequence));
-            taken.ended(errand(sequence), ErrandOutcome::NotTaken);
+            taken.take(errand(sequence), &nobody());
+            taken.ended(errand(sequence), ErrandOutcome::NotTaken, &nobody());
         }
-        assert_eq!(taken.take(errand(1)), Known::UnderWay, "the oldest of all, but under way");
+        assert_eq!(taken.take(errand(1), &nobody()), Known::UnderWay, "the oldest of all, but under way");
         for forgotten in [2, 3] {
-            assert_eq!(taken.take(errand(forgotten)), Known::Ended(ErrandOutcome::Unknown));
+            assert_eq!(taken.take(errand(forgotten), &nobody()), Known::Ended(ErrandOutcome::Unknown));
         }
-        assert_eq!(taken.take(errand(4)), Known::Ended(ErrandOutcome::NotTaken));
+        assert_eq!(taken.take(errand(4), &nobody()), Known::Ended(ErrandOutcome::NotTaken));
         // Even where all are under way there is an end to what is remembered.
         let mut busy = Taken::default();
-        (1..=1000).for_each(|sequence| drop(busy.take(errand(sequence))));
+        (1..=1000).for_each(|sequence| drop(busy.take(errand(sequence), &nobody())));
         assert_eq!(busy.0.values().map(|remembered| remembered.ends.len()).sum::<usize>(), REMEMBERED_MAX);
-        assert_eq!(busy.take(errand(1)), Known::Ended(ErrandOutcome::Unknown));
+        assert_eq!(busy.take(errand(1), &nobody()), Known::Ended(ErrandOutcome::Unknown));
     }
 }
