@@ -1,17 +1,21 @@
 //! [`Lives`]: what this node remembers of others, life by life, and no more of it than can still matter.
+//!
+//! It is what keeps an order (a forwarded proposal, an errand) from being taken twice, and one that was taken from being
+//! refused. A life has no number that would tell old from new, so the lives before the newest count, too: whoever starts
+//! again may have left frames on the way, and a copy of what was taken may be among them.
+//!
+//! **Invariant:** an order of a life that is remembered is taken at most once. A life is forgotten only after orders of
+//! `LIVES_MAX` others of the same node arrived since its own last one; and a node only if it is no member. A copy that is
+//! later than that finds its mark only if this node still leads the generation that the order names: a leader takes no
+//! other. It would have to be on its way, then, while its sender starts again as many times over and gives an order each
+//! time, all under one leader; and nobody waits for the answer to it, since whoever asked is gone.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use consensus_api::{Incarnation, Membership, NodeId};
 
 /// Of each node so many lives are remembered: those heard of last.
-///
-/// Whoever starts again may have left frames on the way, and one of them may be a copy of what was taken already; so the
-/// lives before the newest count, too. A copy that outlived this bound would have to be on its way while its sender
-/// starts again eight times over and is heard each time, and then to find the very leadership that it was addressed to: an
-/// order is taken only by the leader of the generation it names. And nobody waits for what comes of it, since whoever
-/// asked is gone. The life that a node is in now is never forgotten: being heard puts it first.
-const LIVES_MAX: usize = 8;
+const LIVES_MAX: usize = 64;
 
 /// Something for each life of each node.
 #[derive(Debug, Default)]
