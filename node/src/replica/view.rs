@@ -53,6 +53,11 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         self.cache.bytes()
     }
 
+    /// Whether the entry at `index` is among the recent ones held in memory.
+    pub fn caches(&self, index: Index) -> bool {
+        self.cache.get(index).is_some()
+    }
+
     /// Counts the notes there ever were.
     pub const fn noted(&self) -> u64 {
         self.noted

@@ -1,6 +1,6 @@
 //! Queues and memory keep to their budgets, whatever happens.
 
-use consensus_api::{Engine, Outline, Standing};
+use consensus_api::{Engine, Index, Outline, Standing};
 
 use super::{Checked, violated};
 use crate::simulator::Member;
@@ -15,7 +15,8 @@ const NOTES_MAX: usize = 64;
 pub(super) fn stepped<E: Engine>(member: &Member<E>) -> Checked {
     let Some(running) = &member.running else { return Ok(()) };
     let (options, replica) = (&member.options, &running.replica);
-    let catches_up = catches_up(replica.standing(), member.disk.outline());
+    let caches = |index| replica.caches(index);
+    let catches_up = catches_up(replica.standing(), member.disk.outline(), caches);
     let on_its_way = if catches_up { options.flow.inflight_bytes_max } else { 0 };
     let cached_max = 2 * options.cache_bytes_max + IN_MEMORY_ONLY_BYTES_MAX + on_its_way;
     if replica.cached_bytes() > cached_max {
@@ -42,15 +43,15 @@ pub(super) fn stepped<E: Engine>(member: &Member<E>) -> Checked {
 
 /// Whether a node's memory holds what its disk does not: at the end of its log, or where that has holes. It has what a leader
 /// sends at once in memory alone, until its disk has it too.
-fn catches_up(standing: Standing, held: &Outline) -> bool {
+fn catches_up(standing: Standing, held: &Outline, caches: impl Fn(Index) -> bool) -> bool {
     let start = held.snapshot.as_ref().map_or(held.compacted, |mark| mark.index.max(held.compacted));
-    let lacks_chosen = held.first_hole(start.next()) <= standing.commit;
-    standing.last > held.last() || lacks_chosen
+    let hole = held.first_hole(start.next());
+    standing.last > held.last() || hole <= standing.commit || hole < held.last() && caches(hole)
 }
 
 #[cfg(test)]
 mod tests {
-    use consensus_api::{Entry, Generation, Index, Membership, NodeId, Op, Role, SnapshotMark};
+    use consensus_api::{Entry, Generation, Membership, NodeId, Op, Role, SnapshotMark};
 
     use super::*;
 
@@ -73,16 +74,19 @@ mod tests {
 
     #[test]
     fn whose_disk_holds_its_log_is_given_no_more_room() {
-        assert!(!catches_up(standing(5, 5), &held(0, &[1, 2, 3, 4, 5])));
-        assert!(!catches_up(standing(5, 5), &held(3, &[4, 5])), "a snapshot holds the rest");
-        assert!(!catches_up(standing(3, 3), &held(3, &[])), "a snapshot alone");
-        assert!(!catches_up(standing(2, 5), &held(0, &[1, 2, 5])), "of a hole nothing is chosen yet");
+        let all = |_| true;
+        assert!(!catches_up(standing(5, 5), &held(0, &[1, 2, 3, 4, 5]), all));
+        assert!(!catches_up(standing(5, 5), &held(3, &[4, 5]), all), "a snapshot holds the rest");
+        assert!(!catches_up(standing(3, 3), &held(3, &[]), all), "a snapshot alone");
+        assert!(!catches_up(standing(2, 5), &held(0, &[1, 2, 5]), |_| false), "a hole in memory, too");
     }
 
     #[test]
     fn whose_memory_holds_more_than_its_disk_catches_up() {
-        assert!(catches_up(standing(3, 5), &held(0, &[1, 2, 3])), "at the end");
-        assert!(catches_up(standing(5, 5), &held(0, &[1, 2, 5])), "in a hole");
-        assert!(catches_up(standing(5, 6), &held(2, &[4, 5, 6])), "between a snapshot and the log");
+        let none = |_| false;
+        assert!(catches_up(standing(3, 5), &held(0, &[1, 2, 3]), none), "at the end");
+        assert!(catches_up(standing(5, 5), &held(0, &[1, 2, 5]), none), "in a hole that is chosen");
+        assert!(catches_up(standing(2, 5), &held(0, &[1, 2, 5]), |at| at == Index(3)), "in any hole");
+        assert!(catches_up(standing(5, 6), &held(2, &[4, 5, 6]), none), "between a snapshot and the log");
     }
 }
