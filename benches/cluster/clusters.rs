@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::time::Duration;
 
-use futures::future::try_join_all;
 use quorate::{
     Applied, ApplyOn, DefaultEngine, FileLog, LocalNetwork, MemoryLog, Node, Options, Payload, Raw,
     StateMachine, Tcp, snapshot_with_serde,
@@ -131,8 +130,8 @@ impl Cluster {
             .await?
         } else {
             closed_loop(clients, time, move || {
-                let written: Vec<_> = (0..batch).map(|_| leader.propose(command.clone())).collect();
-                async move { try_join_all(written).await.map(drop) }
+                let written = leader.propose_batch(std::iter::repeat_n(command.clone(), batch));
+                async move { written.await.map(drop) }
             })
             .await?
         };

@@ -4,7 +4,9 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{Generation, Incarnation, Index, LogTime, NodeId, RecordError, SessionOp, record};
+use crate::{
+    Generation, Incarnation, Index, LogTime, NodeId, Payload, PayloadError, RecordError, SessionOp, record,
+};
 
 /// The name a proposing node gives an entry. No two entries ever bear the same one, whichever nodes and lives
 /// proposed them, so whoever waits for an entry recognises it wherever it ends up in the log.
@@ -115,7 +117,7 @@ impl Entry {
     /// kinds.
     pub fn commands(&self) -> Commands {
         let remaining = if self.kind.has_commands() { self.count } else { 0 };
-        Commands { remaining, body: self.body.clone() }
+        Commands::new(remaining, self.body.clone())
     }
 }
 
@@ -160,6 +162,11 @@ impl Iterator for Commands {
 }
 
 impl Commands {
+    /// The commands of a body that is said to hold so many.
+    pub const fn new(count: u32, body: Bytes) -> Self {
+        Self { remaining: count, body }
+    }
+
     fn broken(&mut self) -> RecordError {
         let left = std::mem::take(&mut self.remaining);
         RecordError::Body { commands_missing: left + 1 }
@@ -174,6 +181,26 @@ impl Commands {
         body.put_u32_le(len);
         body.put_slice(command);
         Ok(())
+    }
+
+    /// Appends one command that is yet to be encoded. How many bytes that took.
+    ///
+    /// # Errors
+    /// [`PayloadError`] when it has no byte form or is too large for any entry; the body is unchanged.
+    pub fn push_payload(body: &mut BytesMut, command: &impl Payload) -> Result<usize, PayloadError> {
+        let start = body.len();
+        body.put_u32_le(0);
+        let encoded = command.encode(body).and_then(|()| {
+            let (_, tail) = body.split_at_mut_checked(start).ok_or_else(shrunk)?;
+            let (head, bytes) = tail.split_first_chunk_mut::<4>().ok_or_else(shrunk)?;
+            let len = checked_len(bytes.len()).map_err(|error| PayloadError(error.to_string()))?;
+            *head = len.to_le_bytes();
+            Ok(bytes.len())
+        });
+        if encoded.is_err() {
+            body.truncate(start);
+        }
+        encoded
     }
 
     /// Appends one command behind what its session has to say of it.
@@ -191,6 +218,10 @@ impl Commands {
         body.put_slice(command);
         Ok(())
     }
+}
+
+fn shrunk() -> PayloadError {
+    PayloadError("to encode it took bytes away that were there before".to_owned())
 }
 
 fn checked_len(bytes: usize) -> Result<u32, RecordError> {

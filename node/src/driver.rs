@@ -33,6 +33,7 @@ use crate::worker::{Feedback, Work, WorkerPort};
 /// What a handle asks of its node. What is rare and large is boxed: every request moves in the room of the largest.
 pub(crate) enum Request<S: StateMachine> {
     Propose { command: Bytes, ticket: ProposalTicket<S::Response> },
+    ProposeBatch { count: u32, commands: Bytes, ticket: ProposalTicket<S::Response> },
     ProposeInSession { op: Box<SessionOp>, command: Bytes, ticket: ProposalTicket<S::Response> },
     Read { level: ReadLevel, ticket: ReadTicket<S> },
     Administer { errand: Box<Errand>, answer: oneshot::Sender<Result<(), Error>> },
@@ -85,9 +86,9 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         for request in self.intake.close() {
             let error = Error::Stopped { cause: cause.as_str().into() };
             match request {
-                Request::Propose { ticket, .. } | Request::ProposeInSession { ticket, .. } => {
-                    ticket.fail(error);
-                }
+                Request::Propose { ticket, .. }
+                | Request::ProposeBatch { ticket, .. }
+                | Request::ProposeInSession { ticket, .. } => ticket.fail(error),
                 Request::Read { ticket, .. } => ticket.finish(Err(error)),
                 Request::Administer { answer, .. } => drop(answer.send(Err(error))),
                 Request::Members(_) => {}
@@ -212,11 +213,15 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         for request in requests.drain(..) {
             match request {
                 Request::Propose { command, ticket } => {
-                    self.meter.proposed(command.len());
+                    self.meter.proposed(1, command.len());
                     self.replica.propose(now, command, ticket);
                 }
+                Request::ProposeBatch { count, commands, ticket } => {
+                    self.meter.proposed(count, commands.len());
+                    self.replica.propose_batch(now, count, commands, ticket);
+                }
                 Request::ProposeInSession { op, command, ticket } => {
-                    self.meter.proposed(command.len());
+                    self.meter.proposed(1, command.len());
                     self.replica.propose_in_session(now, *op, command, ticket);
                 }
                 Request::Read { level, ticket } => {

@@ -119,7 +119,7 @@ impl<S: StateMachine, D> Node<S, D> {
     }
 
     /// Hands over at once if there is room, else when the future is polled and there is.
-    fn hand_over_when_room<A, H>(
+    pub(crate) fn hand_over_when_room<A, H>(
         &self,
         command: Result<Bytes, Error>,
         hand_over: H,

@@ -45,6 +45,7 @@
 mod administration;
 mod alarm;
 mod applier;
+mod batch;
 mod blocking;
 mod board;
 mod builder;

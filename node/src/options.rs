@@ -119,6 +119,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Bytes of the largest entry of commands: of one command, or of a batch that stays together, each with 4 bytes for its
+    /// length.
+    pub(crate) fn batch_bytes_max(&self) -> usize {
+        self.entry_bytes_max.max(self.command_bytes_max + 4)
+    }
+
     /// Checks the options on their own and against the transport's largest frame.
     ///
     /// # Errors

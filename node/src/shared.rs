@@ -22,6 +22,7 @@ pub(crate) struct Shared<S: StateMachine> {
     queueing: AtomicUsize,
     pub(crate) request_bytes_max: usize,
     pub(crate) command_bytes_max: usize,
+    pub(crate) batch_bytes_max: usize,
     pub(crate) status: watch::Receiver<Status>,
 }
 
@@ -40,6 +41,7 @@ impl<S: StateMachine> Shared<S> {
             queueing: AtomicUsize::new(0),
             request_bytes_max: options.request_bytes_max,
             command_bytes_max: options.command_bytes_max,
+            batch_bytes_max: options.batch_bytes_max(),
             status,
         }
     }
@@ -80,6 +82,19 @@ impl<S: StateMachine> Shared<S> {
         let (answer, receiver) = oneshot::channel();
         let ticket = ProposalTicket { waiter: Waiter::Command(answer), budget };
         self.send(Request::Propose { command, ticket })?;
+        Ok(receiver)
+    }
+
+    /// Hands over so many commands, in the form that they have in an entry.
+    pub(crate) fn hand_over_batch(
+        &self,
+        count: u32,
+        commands: Bytes,
+        budget: OwnedSemaphorePermit,
+    ) -> HandedOver<Vec<S::Response>> {
+        let (answers, receiver) = oneshot::channel();
+        let ticket = ProposalTicket { waiter: Waiter::of_batch(answers, count as usize), budget };
+        self.send(Request::ProposeBatch { count, commands, ticket })?;
         Ok(receiver)
     }
 

@@ -85,10 +85,10 @@ impl<S: StateMachine> Worker<S> {
                     // A newer snapshot than the one asked for was restored, and holds it.
                     return Ok(());
                 }
-                let mut tickets = tickets.into_iter();
+                let (mut tickets, mut unfinished) = (tickets.into_iter(), None);
                 self.applier.apply(&entry, |reply| {
-                    if let Some(ticket) = tickets.next() {
-                        ticket.answer(entry.index, reply);
+                    if let Some(ticket) = unfinished.take().or_else(|| tickets.next()) {
+                        unfinished = ProposalTicket::answer(ticket, entry.index, reply);
                     }
                 })
             }

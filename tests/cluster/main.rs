@@ -71,6 +71,8 @@ macro_rules! all_chapters {
                 writes_of_one_handle_keep_their_order,
                 dropping_the_future_does_not_take_the_write_back,
                 a_command_over_the_limit_is_refused_and_did_not_happen,
+                a_batch_stays_together,
+                a_batch_over_a_limit_is_refused_and_none_of_it_happened,
                 a_full_budget_is_busy_and_waiting_gets_through,
                 without_a_majority_nothing_is_acknowledged,
                 shutting_down_answers_everyone,

@@ -48,6 +48,43 @@ pub(crate) async fn a_command_over_the_limit_is_refused_and_did_not_happen<E: En
     assert_eq!(nodes[1].propose((1, vec![0; 90])).await, Ok(1));
 }
 
+/// Whoever else writes: nothing comes between the commands of a batch, and the answers are those to them.
+pub(crate) async fn a_batch_stays_together<E: Engine>() {
+    let nodes = in_memory::<E>(&Options { entry_bytes_max: 300, ..Options::default() });
+    let mut batches = Vec::new();
+    let mut singles = Vec::new();
+    for round in 0..40 {
+        for (node, at) in nodes.iter().zip(0..) {
+            let first = 1000 * (3 * round + at) + 1;
+            let batch = (first..first + 1 + round).map(number);
+            batches.push((first, node.propose_batch(batch)));
+            singles.push(node.propose(number(0)));
+        }
+    }
+    let (firsts, answers): (Vec<u64>, Vec<_>) = batches.into_iter().unzip();
+    let (answers, singles) = tokio::join!(join_all(answers), join_all(singles));
+    assert!(singles.iter().all(Result::is_ok));
+    let held = nodes[0].read(|ledger| ledger.0.clone()).await.unwrap();
+    for (first, answers) in firsts.into_iter().zip(answers) {
+        let (answers, round) = (answers.unwrap(), (first - 1) / 3000);
+        let at = held.iter().position(|number| *number == first).unwrap() as u64;
+        assert_eq!(answers, (at + 1..=at + 1 + round).collect::<Vec<_>>());
+        assert!((first..).zip(&held[at as usize..]).take(answers.len()).all(|(wanted, held)| wanted == *held));
+    }
+    assert_eq!(nodes[1].propose_batch([]).await, Ok(Vec::new()));
+}
+
+pub(crate) async fn a_batch_over_a_limit_is_refused_and_none_of_it_happened<E: Engine>() {
+    let small = Options { command_bytes_max: 100, entry_bytes_max: 1000, ..Options::default() };
+    let nodes = in_memory::<E>(&small);
+    let sizes = |sizes: [usize; 3]| sizes.map(|bytes| (1, vec![0; bytes]));
+    let refused = nodes[1].propose_batch(sizes([1, 1, 200])).await.unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { bytes: 203, bytes_max: 100 }), "{refused:?}");
+    let refused = nodes[1].propose_batch((0..20).map(|count| (count, vec![0; 90]))).await.unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { bytes_max: 1000, .. }), "{refused:?}");
+    assert_eq!(nodes[1].propose_batch(sizes([1, 1, 90])).await, Ok(vec![1, 2, 3]));
+}
+
 pub(crate) async fn a_full_budget_is_busy_and_waiting_gets_through<E: Engine>() {
     let small = Options { request_bytes_max: 4000, command_bytes_max: 2000, ..Options::default() };
     let nodes = in_memory::<E>(&small);

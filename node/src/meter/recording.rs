@@ -73,9 +73,9 @@ impl Meter {
         }
     }
 
-    /// A command was handed in.
-    pub(crate) fn proposed(&self, bytes: usize) {
-        self.proposals.increment(1);
+    /// Commands were handed in.
+    pub(crate) fn proposed(&self, commands: u32, bytes: usize) {
+        self.proposals.increment(u64::from(commands));
         self.proposal_bytes.increment(bytes as u64);
     }
 

@@ -13,7 +13,7 @@ impl Meter {
         Self
     }
 
-    pub(crate) const fn proposed(&self, _bytes: usize) {}
+    pub(crate) const fn proposed(&self, _commands: u32, _bytes: usize) {}
 
     pub(crate) const fn read(&self) {}
 

@@ -17,6 +17,7 @@ mod lives;
 mod notes;
 mod outputs;
 mod proposals;
+mod queue;
 mod reads;
 mod recovery;
 mod relays;
@@ -48,6 +49,7 @@ use self::forwarding::Forwarding;
 use self::founding::Founding;
 pub(crate) use self::proposals::NODE_STOPPED;
 use self::proposals::Proposals;
+use self::queue::Wanted;
 use self::reads::Reads;
 use self::relays::Relays;
 use self::room::Room;
@@ -112,12 +114,17 @@ pub struct Replica<E: Engine, P, R> {
 impl<E: Engine, P, R> Replica<E, P, R> {
     /// Takes a command for proposing.
     pub fn propose(&mut self, now: Time, command: Bytes, ticket: P) {
-        self.proposals.push(now, None, command, ticket);
+        self.proposals.push(now, Wanted::Command(command), ticket);
+    }
+
+    /// Takes so many commands, in the form that they have in an entry, for proposing together.
+    pub fn propose_batch(&mut self, now: Time, count: u32, commands: Bytes, ticket: P) {
+        self.proposals.push(now, Wanted::Batch(count, commands), ticket);
     }
 
     /// Takes a request of a client's session for proposing.
     pub fn propose_in_session(&mut self, now: Time, op: SessionOp, command: Bytes, ticket: P) {
-        self.proposals.push(now, Some(op), command, ticket);
+        self.proposals.push(now, Wanted::InSession(Box::new(op), command), ticket);
     }
 
     /// Tells the other replicas, through the log, a digest of this one's state after that entry.

@@ -1,17 +1,15 @@
 //! [`Proposals`]: commands that wait to be proposed, and entries that wait to be applied.
 //!
-//! *Patterns of Distributed Systems*, "Request Waiting List" and "Request Batch". An entry waits under the name its
-//! node gave it, never under an index: at that index another node's entry may end up.
+//! *Patterns of Distributed Systems*, "Request Waiting List". An entry waits under the name its node gave it, never under
+//! an index: at that index another node's entry may end up.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use consensus_api::mutation::mutated;
-use consensus_api::{
-    Commands, Entry, EntryKind, Error, Generation, Identity, LogTime, ProposalId, SessionOp, Time,
-};
+use consensus_api::{Entry, EntryKind, Error, Generation, Identity, LogTime, ProposalId, Time};
 
+use super::queue::{Portion, Queue, Wanted};
 use super::waiting_list::WaitingList;
 
 /// The proposals of one node.
@@ -21,10 +19,9 @@ pub(super) struct Proposals<P> {
     deadline: Duration,
     entry_bytes_max: usize,
     sequence: u64,
-    queue: VecDeque<Queued<P>>,
+    queue: Queue<P>,
     /// A digest to tell the others, for which nobody waits; until when, and its bytes. A newer one takes its place.
     digest: Option<(Time, Bytes)>,
-    queue_bytes: usize,
     /// Counts batches, in the order in which they take effect.
     order: u64,
     /// The place, in that order, of the newest batch that took effect.
@@ -35,16 +32,6 @@ pub(super) struct Proposals<P> {
     waiting: WaitingList<u64, Waiting<P>>,
     /// Nothing expires before this.
     next_expiry: Time,
-    body: BytesMut,
-}
-
-#[derive(Debug)]
-struct Queued<P> {
-    /// What its session has to say of it, if it came in one.
-    op: Option<Box<SessionOp>>,
-    command: Bytes,
-    ticket: P,
-    deadline: Time,
 }
 
 /// A batch of commands on its way through the cluster.
@@ -54,10 +41,7 @@ struct Waiting<P> {
     order: u64,
     /// The leadership it was handed to.
     generation: Generation,
-    kind: EntryKind,
-    body: Bytes,
-    tickets: Vec<P>,
-    deadline: Time,
+    what: Portion<P>,
 }
 
 /// Why what was under way has no known outcome.
@@ -76,26 +60,18 @@ impl<P> Proposals<P> {
             sequence: 0,
             order: 0,
             newest_taken: 0,
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             digest: None,
-            queue_bytes: 0,
             again: WaitingList::new(),
             waiting: WaitingList::new(),
             next_expiry: Time::MAX,
-            body: BytesMut::new(),
         }
     }
 
-    pub(super) fn push(&mut self, now: Time, op: Option<SessionOp>, command: Bytes, ticket: P) {
+    pub(super) fn push(&mut self, now: Time, wanted: Wanted, ticket: P) {
         let deadline = now + self.deadline;
         self.next_expiry = self.next_expiry.min(deadline);
-        self.queue_bytes += command.len();
-        let queued = Queued { op: op.map(Box::new), command, ticket, deadline };
-        if mutated("node/last-in-first-out") {
-            self.queue.push_front(queued);
-        } else {
-            self.queue.push_back(queued);
-        }
+        self.queue.push(wanted, ticket, deadline);
     }
 
     pub(super) fn push_digest(&mut self, now: Time, body: Bytes) {
@@ -146,46 +122,22 @@ impl<P> Proposals<P> {
             incarnation: self.identity.incarnation,
             sequence: self.sequence,
         };
-        let count = waiting.tickets.len() as u32;
-        let entry = Entry::new(waiting.kind, count, proposal, wall, waiting.body.clone());
-        self.next_expiry = self.next_expiry.min(waiting.deadline);
+        let Portion { kind, count, body, deadline, .. } = &waiting.what;
+        let entry = Entry::new(*kind, *count, proposal, wall, body.clone());
+        self.next_expiry = self.next_expiry.min(*deadline);
         self.waiting.insert(self.sequence, waiting);
         Some(entry)
     }
 
     fn next_batch(&mut self) -> Option<Waiting<P>> {
-        let Some(first) = self.queue.front() else { return self.next_digest() };
-        let (deadline, in_session) = (first.deadline, first.op.is_some());
-        let kind = if in_session { EntryKind::Sessions } else { EntryKind::Commands };
-        let upto = self.queue_bytes.min(self.entry_bytes_max) + 4 * self.queue.len().min(4096);
-        self.body.reserve(upto);
-        let mut tickets = Vec::with_capacity(self.queue.len());
-        while let Some(next) = self.queue.front().filter(|next| next.op.is_some() == in_session) {
-            let full = self.body.len() + next.command.len() + 4 > self.entry_bytes_max;
-            if full && !tickets.is_empty() {
-                break;
-            }
-            let pushed = match &next.op {
-                Some(op) => Commands::push_in_session(&mut self.body, op, &next.command),
-                None => Commands::push(&mut self.body, &next.command),
-            };
-            // The handle has checked the size of every command, so this only ever ends a batch.
-            if pushed.is_err() {
-                break;
-            }
-            self.queue_bytes -= next.command.len();
-            tickets.extend(self.queue.pop_front().map(|queued| queued.ticket));
-        }
-        let body = self.body.split().freeze();
+        let what = self.queue.next(self.entry_bytes_max).or_else(|| self.next_digest())?;
         self.order += 1;
-        Some(Waiting { order: self.order, generation: Generation::ZERO, kind, body, tickets, deadline })
+        Some(Waiting { order: self.order, generation: Generation::ZERO, what })
     }
 
-    fn next_digest(&mut self) -> Option<Waiting<P>> {
+    fn next_digest(&mut self) -> Option<Portion<P>> {
         let (deadline, body) = self.digest.take()?;
-        self.order += 1;
-        let (kind, generation) = (EntryKind::Digest, Generation::ZERO);
-        Some(Waiting { order: self.order, generation, kind, body, tickets: Vec::new(), deadline })
+        Some(Portion { kind: EntryKind::Digest, count: 0, body, tickets: Vec::new(), deadline })
     }
 
     /// Whether this node, in this life, gave that name.
@@ -200,7 +152,7 @@ impl<P> Proposals<P> {
         }
         let Some(waiting) = self.waiting.remove(proposal.sequence) else { return Vec::new() };
         self.newest_taken = self.newest_taken.max(waiting.order);
-        waiting.tickets
+        waiting.what.tickets
     }
 
     /// The entry of that sequence was accepted under this generation.
@@ -241,7 +193,7 @@ impl<P> Proposals<P> {
                 continue;
             }
             let unknown = |ticket| (ticket, Error::OutcomeUnknown { reason });
-            failed.extend(waiting.tickets.into_iter().map(unknown));
+            failed.extend(waiting.what.tickets.into_iter().map(unknown));
         }
     }
 
@@ -257,7 +209,7 @@ impl<P> Proposals<P> {
 
     fn overtaken(&self, waiting: Waiting<P>, failed: &mut Vec<(P, Error)>) {
         let error = Error::NoLeader { waited: self.deadline, removed: None };
-        failed.extend(waiting.tickets.into_iter().map(|ticket| (ticket, error.clone())));
+        failed.extend(waiting.what.tickets.into_iter().map(|ticket| (ticket, error.clone())));
     }
 
     /// What was handed to this leadership or an earlier one may be contained in a snapshot: nobody can tell.
@@ -271,14 +223,14 @@ impl<P> Proposals<P> {
     pub(super) fn unknown(&mut self, sequence: u64, reason: &'static str, failed: &mut Vec<(P, Error)>) {
         if let Some(waiting) = self.waiting.remove(sequence) {
             failed
-                .extend(waiting.tickets.into_iter().map(|ticket| (ticket, Error::OutcomeUnknown { reason })));
+                .extend(waiting.what.tickets.into_iter().map(|ticket| (ticket, Error::OutcomeUnknown { reason })));
         }
     }
 
     /// Ends an entry with this error. It did not happen.
     pub(super) fn refuse(&mut self, sequence: u64, error: &Error, failed: &mut Vec<(P, Error)>) {
         if let Some(waiting) = self.waiting.remove(sequence) {
-            failed.extend(waiting.tickets.into_iter().map(|ticket| (ticket, error.clone())));
+            failed.extend(waiting.what.tickets.into_iter().map(|ticket| (ticket, error.clone())));
         }
     }
 
@@ -292,27 +244,20 @@ impl<P> Proposals<P> {
             return;
         }
         let no_leader = Error::NoLeader { waited: self.deadline, removed: None };
-        self.end_unknown(|waiting| waiting.deadline <= now, TIMED_OUT, failed);
-        for (_, late) in self.again.take_where(|waiting| waiting.deadline <= now) {
-            failed.extend(late.tickets.into_iter().map(|ticket| (ticket, no_leader.clone())));
+        self.end_unknown(|waiting| waiting.what.deadline <= now, TIMED_OUT, failed);
+        for (_, late) in self.again.take_where(|waiting| waiting.what.deadline <= now) {
+            failed.extend(late.what.tickets.into_iter().map(|ticket| (ticket, no_leader.clone())));
         }
-        while self.queue.front().is_some_and(|queued| queued.deadline <= now) {
-            if let Some(late) = self.queue.pop_front() {
-                self.queue_bytes -= late.command.len();
-                failed.push((late.ticket, no_leader.clone()));
-            }
-        }
-        let batches = self.waiting.values().chain(self.again.values()).map(|waiting| waiting.deadline);
-        let deadlines = batches.chain(self.queue.front().map(|queued| queued.deadline));
+        failed.extend(self.queue.take_late(now).map(|ticket| (ticket, no_leader.clone())));
+        let batches = self.waiting.values().chain(self.again.values()).map(|waiting| waiting.what.deadline);
+        let deadlines = batches.chain(self.queue.deadline());
         self.next_expiry = deadlines.min().unwrap_or(Time::MAX);
     }
 
     /// Ends everything that has not been proposed with this error: it did not happen.
     pub(super) fn fail_queued(&mut self, error: &Error, failed: &mut Vec<(P, Error)>) {
-        let again = self.again.take_all().flat_map(|waiting| waiting.tickets);
-        let queued = self.queue.drain(..).map(|queued| queued.ticket);
-        failed.extend(again.chain(queued).map(|ticket| (ticket, error.clone())));
-        self.queue_bytes = 0;
+        let again = self.again.take_all().flat_map(|waiting| waiting.what.tickets);
+        failed.extend(again.chain(self.queue.take_all()).map(|ticket| (ticket, error.clone())));
         self.digest = None;
     }
 
@@ -336,7 +281,7 @@ mod tests {
         let mut proposals = Proposals::new(identity, Duration::from_secs(1), 1024);
         let mut failed = Vec::new();
         let mut propose = |proposals: &mut Proposals<&'static str>, ticket| {
-            proposals.push(Time::ZERO, None, Bytes::new(), ticket);
+            proposals.push(Time::ZERO, Wanted::Command(Bytes::new()), ticket);
             let entry = proposals.next_entry(LogTime::ZERO, Generation::ZERO, &mut failed).unwrap();
             entry.proposal
         };

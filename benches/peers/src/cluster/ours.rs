@@ -54,11 +54,10 @@ impl Nodes {
         command: Bytes,
         count: usize,
     ) -> impl Future<Output = Result<(), Failure>> + 'static {
-        let written: Vec<_> = (0..count).map(|_| self.write(command.clone())).collect();
+        let commands = raw(command).map(|command| std::iter::repeat_n(command, count));
+        let written = commands.map(|commands| self.all[self.leader].propose_batch(commands));
         async move {
-            for written in written {
-                written.await?;
-            }
+            written?.await?;
             Ok(())
         }
     }
