@@ -69,7 +69,9 @@ pub(crate) async fn a_batch_stays_together<E: Engine>() {
         let (answers, round) = (answers.unwrap(), (first - 1) / 3000);
         let at = held.iter().position(|number| *number == first).unwrap() as u64;
         assert_eq!(answers, (at + 1..=at + 1 + round).collect::<Vec<_>>());
-        assert!((first..).zip(&held[at as usize..]).take(answers.len()).all(|(wanted, held)| wanted == *held));
+        assert!(
+            (first..).zip(&held[at as usize..]).take(answers.len()).all(|(wanted, held)| wanted == *held)
+        );
     }
     assert_eq!(nodes[1].propose_batch([]).await, Ok(Vec::new()));
 }

@@ -222,8 +222,9 @@ impl<P> Proposals<P> {
     /// Ends the entry of that sequence without its outcome known.
     pub(super) fn unknown(&mut self, sequence: u64, reason: &'static str, failed: &mut Vec<(P, Error)>) {
         if let Some(waiting) = self.waiting.remove(sequence) {
-            failed
-                .extend(waiting.what.tickets.into_iter().map(|ticket| (ticket, Error::OutcomeUnknown { reason })));
+            failed.extend(
+                waiting.what.tickets.into_iter().map(|ticket| (ticket, Error::OutcomeUnknown { reason })),
+            );
         }
     }
 
