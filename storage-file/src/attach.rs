@@ -9,6 +9,7 @@ use crate::disk::Folder;
 use crate::log::FileLogOptions;
 use crate::place;
 use crate::recovery::{self, LastSegment, Recovery};
+use crate::recycled::Recycled;
 use crate::segment::{self, UNFINISHED};
 use crate::shared::Shared;
 use crate::snapshots;
@@ -25,6 +26,7 @@ pub(crate) fn attach(
     identity: &Identity,
     shared: &Arc<Shared>,
     background: &Worker,
+    recycled: &Arc<Recycled>,
 ) -> Result<(Writer, Recovered), StorageError> {
     let Believed { store, place, recovery } =
         belief::believe(&**folder, identity, options.confirmed, threads(options))?;
@@ -43,6 +45,7 @@ pub(crate) fn attach(
         store,
         shared: shared.clone(),
         background: background.clone(),
+        recycled: recycled.clone(),
         segment_bytes: options.segment_bytes,
         outline,
         segments,

@@ -73,7 +73,8 @@
 //!
 //! A **full disk** is no failure, because nothing is written before its place is there. As soon as there is no room for
 //! the segment after next, [`has_room`](consensus_api::LogStorage::has_room) says so; what is submitted all the same
-//! waits, in order. A compaction needs no new file, and the files it frees are used again. Entries leave the end of a
+//! waits, in order. A compaction needs no new file, and the files it frees are used again; up to four of them are kept for
+//! that, until a snapshot or a batch longer than a segment finds no room but theirs. Entries leave the end of a
 //! segment to hard state and compactions; but these, too, wait behind an entry that waits, because a log is written in
 //! order.
 //!
@@ -91,7 +92,7 @@
 //!
 //! `disk` is the file layer, [`simulated`] one that loses what was not synced, and [`faulty`] one that fails as it is
 //! told. `belief` decides what is believed, with `place` and `aside`. `operation`, `batch`, `segment`,
-//! `identity` and `snapshot_file` are the byte forms. `writer` and `spare` write; `window`, `scan`, `contents`, `recovery`
+//! `identity` and `snapshot_file` are the byte forms. `writer`, `spare` and `recycled` write; `window`, `scan`, `contents`, `recovery`
 //! and `attach` open; `extents` and `reader` read; `log` and `snapshots` are what others see.
 
 mod aside;
@@ -111,6 +112,7 @@ mod operation;
 mod place;
 mod reader;
 mod recovery;
+mod recycled;
 mod scan;
 mod segment;
 mod shared;

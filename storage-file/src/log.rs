@@ -16,6 +16,7 @@ use crate::belief::Confirmed;
 use crate::disk::{Folder, Lock, RealFolder};
 use crate::identity;
 use crate::reader::FileReader;
+use crate::recycled::Recycled;
 use crate::segment;
 use crate::shared::Shared;
 use crate::snapshots::FileSnapshots;
@@ -64,6 +65,8 @@ pub struct FileLog {
     reads: Worker,
     /// Serves snapshots, prepares segments and removes them.
     background: Worker,
+    /// Files of segments that are kept, until they are used again or something else needs their room.
+    recycled: Arc<Recycled>,
     drive: Drive,
     snapshots_begun: Arc<AtomicU64>,
     /// Last, so that it is let go of when all else has ended.
@@ -118,9 +121,11 @@ impl FileLog {
         } else {
             (Worker::spawn("quorate-reads", &path)?, Worker::spawn("quorate-files", &path)?)
         };
+        let recycled = Arc::new(Recycled::new(folder.clone(), options.segment_bytes));
         Ok(Self {
             folder,
             options,
+            recycled,
             shared: Arc::default(),
             reads,
             background,
@@ -145,8 +150,14 @@ impl LogStorage for FileLog {
         if !matches!(self.drive, Drive::Idle) {
             return Err(StorageError::Unsupported { what: "a log is attached once" });
         }
-        let (mut writer, recovered) =
-            attach::attach(&self.folder, self.options, identity, &self.shared, &self.background)?;
+        let (mut writer, recovered) = attach::attach(
+            &self.folder,
+            self.options,
+            identity,
+            &self.shared,
+            &self.background,
+            &self.recycled,
+        )?;
         self.drive = if self.options.inline {
             Drive::Inline { queue: Vec::new(), writer: Box::new(writer) }
         } else {
@@ -215,6 +226,7 @@ impl LogStorage for FileLog {
         Box::new(FileSnapshots::new(
             self.folder.clone(),
             self.background.clone(),
+            self.recycled.clone(),
             self.snapshots_begun.clone(),
         ))
     }

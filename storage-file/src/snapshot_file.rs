@@ -10,7 +10,8 @@ use bytes::{Buf, BufMut, Bytes};
 use consensus_api::mutation::mutated;
 use consensus_api::{Generation, Index, Membership, NodeId, SnapshotMark, StorageError};
 
-use crate::disk::{File, Folder};
+use crate::disk::{File, Folder, is_full};
+use crate::recycled::Recycled;
 
 const MAGIC: [u8; 8] = *b"QRMSNAP\n";
 /// The version this program writes, and the newest it reads.
@@ -36,6 +37,8 @@ fn checksum(salt: u64, number: u64, bytes: &[u8]) -> u32 {
 /// A snapshot's file in the making.
 pub(crate) struct FileInMaking {
     file: Arc<dyn File>,
+    /// Files whose room it may have.
+    recycled: Arc<Recycled>,
     salt: u64,
     /// What does not fill a block yet.
     rest: Vec<u8>,
@@ -46,7 +49,12 @@ pub(crate) struct FileInMaking {
 }
 
 impl FileInMaking {
-    pub(crate) fn create(folder: &dyn Folder, name: &str, mark: &SnapshotMark) -> io::Result<Self> {
+    pub(crate) fn create(
+        folder: &dyn Folder,
+        name: &str,
+        mark: &SnapshotMark,
+        recycled: &Arc<Recycled>,
+    ) -> io::Result<Self> {
         let salt = folder.random()? as u64;
         let membership = mark.membership.encode();
         let mut header = Vec::with_capacity(HEADER_BYTES + membership.len());
@@ -62,10 +70,11 @@ impl FileInMaking {
         header.put_slice(&membership);
         let checksum = checksum(0, FORMAT_VERSION.into(), &header[16..]);
         header[12..16].copy_from_slice(&checksum.to_le_bytes());
-        let file = folder.create(name)?;
-        file.write_at(&header, 0)?;
+        let recycled = recycled.clone();
+        let file = recycled.with_room(|| folder.create(name))?;
+        recycled.with_room(|| file.write_at(&header, 0))?;
         let end = header.len() as u64;
-        Ok(Self { file, salt, rest: Vec::new(), blocks: 0, end, synced: 0 })
+        Ok(Self { file, recycled, salt, rest: Vec::new(), blocks: 0, end, synced: 0 })
     }
 
     pub(crate) fn append(&mut self, mut chunk: &[u8]) -> io::Result<()> {
@@ -85,11 +94,11 @@ impl FileInMaking {
         block.put_u32_le(self.rest.len() as u32);
         block.put_u32_le(checksum(self.salt, self.blocks, &self.rest));
         block.append(&mut self.rest);
-        self.file.write_at(&block, self.end)?;
+        self.recycled.with_room(|| self.file.write_at(&block, self.end))?;
         self.end += block.len() as u64;
         self.blocks += 1;
         if self.end - self.synced >= SYNC_BYTES {
-            self.file.sync()?;
+            self.sync()?;
             self.synced = self.end;
         }
         Ok(())
@@ -106,8 +115,17 @@ impl FileInMaking {
         footer.put_u64_le(len);
         footer.put_u32_le(0);
         footer.put_u32_le(checksum(self.salt, u64::MAX, &footer));
-        self.file.write_at(&footer, self.end)?;
-        if mutated("file/snapshot-not-synced") { Ok(()) } else { self.file.sync() }
+        self.recycled.with_room(|| self.file.write_at(&footer, self.end))?;
+        if mutated("file/snapshot-not-synced") { Ok(()) } else { self.sync() }
+    }
+
+    /// Where only a sync finds out that the disk is full, this snapshot is lost, and the next one has the room.
+    fn sync(&self) -> io::Result<()> {
+        let synced = self.file.sync();
+        if synced.as_ref().is_err_and(is_full) {
+            drop(self.recycled.give_back());
+        }
+        synced
     }
 }
 

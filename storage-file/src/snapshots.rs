@@ -7,6 +7,8 @@
 //!
 //! A snapshot is written under a name that nobody looks for, synced, and renamed: it is there whole, or not at all. All
 //! file work happens in the store's background thread, so that a chunk never holds up a runtime of one thread.
+//!
+//! On a full disk a snapshot gets the room of the files that the log keeps for later: it is what lets the log be compacted.
 
 use std::fmt;
 use std::io;
@@ -24,6 +26,7 @@ use consensus_api::{
 
 use crate::disk::Folder;
 use crate::identity;
+use crate::recycled::Recycled;
 use crate::segment::UNFINISHED;
 use crate::shared::lock;
 use crate::snapshot_file::{FileInMaking, FinishedFile};
@@ -36,13 +39,19 @@ const FOLDER: &str = "snapshots";
 pub struct FileSnapshots {
     parent: Arc<dyn Folder>,
     worker: Worker,
+    recycled: Arc<Recycled>,
     /// Tells the files in the making apart; shared by all of one log.
     begun: Arc<AtomicU64>,
 }
 
 impl FileSnapshots {
-    pub(crate) fn new(parent: Arc<dyn Folder>, worker: Worker, begun: Arc<AtomicU64>) -> Self {
-        Self { parent, worker, begun }
+    pub(crate) fn new(
+        parent: Arc<dyn Folder>,
+        worker: Worker,
+        recycled: Arc<Recycled>,
+        begun: Arc<AtomicU64>,
+    ) -> Self {
+        Self { parent, worker, recycled, begun }
     }
 }
 
@@ -140,15 +149,15 @@ pub(crate) fn forget_identity(parent: &dyn Folder) -> Result<(), StorageError> {
 #[async_trait]
 impl SnapshotStorage for FileSnapshots {
     async fn begin(&self, mark: &SnapshotMark) -> Result<Box<dyn SnapshotWriter>, StorageError> {
-        let (parent, mark) = (self.parent.clone(), mark.clone());
+        let (parent, mark, recycled) = (self.parent.clone(), mark.clone(), self.recycled.clone());
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         let making = self.worker.run(move || {
             let folder = folder(&*parent)?;
             let name_new = format!("{:016x}.{number}{UNFINISHED}", mark.index.0);
             let path = folder.path().join(&name_new);
-            let file = FileInMaking::create(&*folder, &name_new, &mark);
+            let file = FileInMaking::create(&*folder, &name_new, &mark, &recycled);
             let file = file.map_err(StorageError::io("cannot write", &path))?;
-            Ok(Making { folder, name_new, name: name(mark.index.0), path, file: Some(file) })
+            Ok(Making { folder, recycled, name_new, name: name(mark.index.0), path, file: Some(file) })
         });
         let making = making.await?;
         Ok(Box::new(FileSnapshotWriter {
@@ -174,6 +183,7 @@ impl SnapshotStorage for FileSnapshots {
 /// The file of a snapshot that is not finished. Dropped, it is removed.
 struct Making {
     folder: Arc<dyn Folder>,
+    recycled: Arc<Recycled>,
     name_new: String,
     name: String,
     path: PathBuf,
@@ -193,7 +203,7 @@ impl Making {
         let file = self.file.take().ok_or(StorageError::Poisoned)?;
         let finish = || {
             file.finish()?;
-            self.folder.rename(&self.name_new, &self.name)?;
+            self.recycled.with_room(|| self.folder.rename(&self.name_new, &self.name))?;
             if mutated("file/snapshot-name-not-synced") { Ok(()) } else { self.folder.sync() }
         };
         finish().map_err(StorageError::io("cannot finish", &self.path))?;

@@ -15,6 +15,7 @@ use consensus_api::StorageError;
 use consensus_api::mutation::mutated;
 
 use crate::disk::{File, Folder};
+use crate::recycled::Recycled;
 use crate::segment::{self, UNFINISHED};
 use crate::shared::{Shared, lock};
 use crate::worker::Worker;
@@ -23,8 +24,6 @@ use crate::worker::Worker;
 pub(crate) const MAGIC: [u8; 16] = *b"QRM SPARE FILE\r\n";
 /// How much is written between two syncs while a file is filled, so that the log's own syncs are not held up.
 const FILL_BYTES: u64 = 1 << 20;
-/// So many files that are no longer needed are kept for the next spares.
-const RECYCLED_MAX: usize = 4;
 
 /// Keeps one spare ready.
 pub(crate) struct Spare {
@@ -32,6 +31,7 @@ pub(crate) struct Spare {
     segment_bytes: u64,
     worker: Worker,
     shared: Arc<Shared>,
+    recycled: Arc<Recycled>,
     state: Arc<Mutex<State>>,
     abandoned: Arc<AtomicBool>,
 }
@@ -40,8 +40,6 @@ pub(crate) struct Spare {
 struct State {
     preparing: bool,
     ready: Option<Result<Arc<dyn File>, StorageError>>,
-    /// The names of files that can be used again.
-    recycled: Vec<String>,
     is_full: bool,
     /// Whether the segment in use could not be made longer for want of room.
     is_lacking: bool,
@@ -59,24 +57,37 @@ impl Spare {
         segment_bytes: u64,
         worker: Worker,
         shared: Arc<Shared>,
+        recycled: Arc<Recycled>,
     ) -> Self {
-        Self { folder, segment_bytes, worker, shared, state: Arc::default(), abandoned: Arc::default() }
+        let (state, abandoned) = (Arc::default(), Arc::default());
+        Self { folder, segment_bytes, worker, shared, recycled, state, abandoned }
     }
 
-    /// Begins to prepare segment `seq`, unless that is under way or done.
+    /// Begins to prepare segment `seq`, unless that is under way or done. Where the segment in use could not be made longer,
+    /// it gets the room of a file that is kept.
     pub(crate) fn request(&self, seq: u64) {
         let mut state = lock(&self.state);
+        if state.is_lacking {
+            let recycled = self.recycled.clone();
+            drop(state);
+            self.worker.post(move || {
+                if let Err(error) = recycled.give_back() {
+                    tracing::warn!(%error, "cannot remove a file that is no longer needed; trying again later");
+                }
+            });
+            state = lock(&self.state);
+        }
         if state.preparing || state.ready.is_some() {
             return;
         }
         state.preparing = true;
         drop(state);
         let (folder, bytes, shared) = (self.folder.clone(), self.segment_bytes, self.shared.clone());
-        let (state, abandoned) = (self.state.clone(), self.abandoned.clone());
+        let (state, abandoned, recycled) =
+            (self.state.clone(), self.abandoned.clone(), self.recycled.clone());
         self.worker.post(move || {
-            let recycled = lock(&state).recycled.pop();
             let is_abandoned = || abandoned.load(Ordering::Relaxed);
-            let prepared = prepare(&*folder, seq, bytes, recycled.as_deref(), is_abandoned);
+            let prepared = prepare(&*folder, seq, bytes, Some(&recycled), is_abandoned);
             let mut state = lock(&state);
             state.preparing = false;
             state.is_full = matches!(prepared, Err(StorageError::Full { .. }));
@@ -105,11 +116,6 @@ impl Spare {
             self.shared.set_room(state.has_room());
         }
     }
-
-    /// What tells the thread that removes files how to keep one for the next spare.
-    pub(crate) fn recycler(&self) -> Recycler {
-        Recycler { folder: self.folder.clone(), segment_bytes: self.segment_bytes, state: self.state.clone() }
-    }
 }
 
 impl Drop for Spare {
@@ -118,57 +124,23 @@ impl Drop for Spare {
     }
 }
 
-/// Keeps files that are no longer needed for the next spares: their blocks are there, so that even a full disk has room.
-pub(crate) struct Recycler {
-    folder: Arc<dyn Folder>,
-    segment_bytes: u64,
-    state: Arc<Mutex<State>>,
-}
-
-impl Recycler {
-    /// Takes away the file of segment `seq`, durably: keeps it if it can be used again, and nobody reads it.
-    pub(crate) fn dispose(&self, seq: u64, unread: Option<&dyn File>) -> io::Result<()> {
-        let name = segment::file_name(seq);
-        let fits = |file: &dyn File| file.size().is_ok_and(|size| size == self.segment_bytes);
-        let is_kept = lock(&self.state).recycled.len() < RECYCLED_MAX && unread.is_some_and(fits);
-        let kept = format!("{seq:016x}.recycled{UNFINISHED}");
-        let gone = if is_kept { self.folder.rename(&name, &kept) } else { self.folder.remove(&name) };
-        match &gone {
-            // An earlier attempt may have come as far as this, and no further.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => return gone,
-            Ok(()) => {}
-        }
-        // Until this is done the power may fail and bring the segment back: nobody may write to its file before.
-        self.folder.sync()?;
-        if is_kept && gone.is_ok() {
-            lock(&self.state).recycled.push(kept);
-        }
-        Ok(())
-    }
-}
-
-/// Makes a spare: a file of that many bytes, durable, under its final name; out of a `recycled` one, if there is one.
+/// Makes a spare: a file of that many bytes, durable, under its final name; out of a `recycled` one, if there is any.
 /// Stops early, with `None`, once `abandoned` says so. After an error nothing is left of it.
 pub(crate) fn prepare(
     folder: &dyn Folder,
     seq: u64,
     bytes: u64,
-    recycled: Option<&str>,
+    recycled: Option<&Recycled>,
     abandoned: impl Fn() -> bool,
 ) -> Result<Option<Arc<dyn File>>, StorageError> {
     let (making, name) = (format!("{seq:016x}{UNFINISHED}"), segment::file_name(seq));
     let make = || -> io::Result<Option<Arc<dyn File>>> {
-        let file = if let Some(recycled) = recycled {
-            folder.rename(recycled, &making)?;
-            folder.open(&making)?
-        } else {
-            folder.create(&making)?
-        };
+        let is_recycled = recycled.map_or(Ok(false), |recycled| recycled.take(&making))?;
+        let file = if is_recycled { folder.open(&making)? } else { folder.create(&making)? };
         if !mutated("file/spare-not-marked") {
             file.write_at(&segment::page(&MAGIC), 0)?;
         }
-        if recycled.is_none() && !fill(&*file, segment::HEADER_BYTES..bytes, abandoned)? {
+        if !is_recycled && !fill(&*file, segment::HEADER_BYTES..bytes, abandoned)? {
             return Ok(None);
         }
         // Durable before the file has its name: a file of that name is a segment or a spare, and says which.

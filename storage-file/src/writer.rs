@@ -4,15 +4,15 @@ mod parts;
 mod turnover;
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::{Arc, Mutex};
 
 use consensus_api::mutation::mutated;
 use consensus_api::{Batch, Op, Outline, Run, StorageError, StoreId, WriteSeq};
 
 use crate::batch::{self, PAGE_BYTES, Place};
-use crate::disk::Folder;
+use crate::disk::{Folder, is_full};
 use crate::extents::Span;
+use crate::recycled::Recycled;
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::spare::Spare;
@@ -37,6 +37,7 @@ pub(crate) struct Writer {
     store: StoreId,
     shared: Arc<Shared>,
     background: Worker,
+    recycled: Arc<Recycled>,
     spare: Spare,
     segment_bytes: u64,
     /// What the log holds: its marks are repeated at the head of each segment.
@@ -88,10 +89,6 @@ pub(crate) struct Written {
     pub(crate) durable: Option<WriteSeq>,
     /// So many of its batches were written. For the others there is no room.
     pub(crate) taken: usize,
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl Writer {

@@ -11,6 +11,7 @@ use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::disk::{File, Folder};
 use crate::operation::Seed;
 use crate::recovery::LastSegment;
+use crate::recycled::Recycled;
 use crate::segment::{self, Segment, SegmentHeader};
 use crate::shared::{Shared, lock};
 use crate::spare::{self, Spare};
@@ -22,6 +23,7 @@ pub(crate) struct Setup {
     pub(crate) store: StoreId,
     pub(crate) shared: Arc<Shared>,
     pub(crate) background: Worker,
+    pub(crate) recycled: Arc<Recycled>,
     pub(crate) segment_bytes: u64,
     pub(crate) outline: Outline,
     pub(crate) segments: VecDeque<Arc<Segment>>,
@@ -116,12 +118,14 @@ impl Writer {
     /// Goes on behind `last` in a new segment of `first_bytes`: nothing is ever written behind a tear, and the
     /// header of the new segment says where the last one ends.
     pub(crate) fn start(setup: Setup, last: &LastSegment, first_bytes: u64) -> Result<Self, StorageError> {
-        let Setup { folder, store, shared, background, segment_bytes, outline, segments } = setup;
-        let spare = Spare::new(folder.clone(), segment_bytes, background.clone(), shared.clone());
+        let Setup { folder, store, shared, background, recycled, segment_bytes, outline, segments } = setup;
+        let worker = background.clone();
+        let spare = Spare::new(folder.clone(), segment_bytes, worker, shared.clone(), recycled.clone());
         let mut writer = Self {
             store,
             shared,
             background,
+            recycled,
             spare,
             segment_bytes,
             outline,
@@ -239,7 +243,7 @@ impl Writer {
     /// Removes the segments before that one, strictly oldest first: a younger one may hold the truncation or the
     /// overwriting that keeps an older one's entries from coming back. Off the log's thread.
     fn remove_before(&self, oldest_needed: u64) {
-        let (segments, recycler) = (self.segments.clone(), self.spare.recycler());
+        let (segments, recycled) = (self.segments.clone(), self.recycled.clone());
         self.background.post(move || {
             let front = || lock(&segments).front().filter(|oldest| oldest.header.seq < oldest_needed).cloned();
             while let Some(segment) = front() {
@@ -247,7 +251,7 @@ impl Writer {
                 // No entry here counts, so no reader can come; one that came before holds the segment.
                 let is_unread = Arc::strong_count(&segment) == 2;
                 // Each removal is durable before the next, so that no crash brings back an older one without it.
-                match recycler.dispose(seq, Some(&*segment.file).filter(|_| is_unread)) {
+                match recycled.dispose(seq, Some(&*segment.file).filter(|_| is_unread)) {
                     Err(error) => {
                         tracing::warn!(%error, segment = seq, "cannot remove a compacted segment; trying again later");
                         return;

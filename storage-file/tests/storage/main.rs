@@ -17,5 +17,6 @@ mod refusals;
 mod removal;
 mod reuse;
 mod review;
+mod room;
 mod snapshots;
 mod waiting;

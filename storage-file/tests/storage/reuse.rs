@@ -228,6 +228,14 @@ impl Reused {
     }
 }
 
+#[test]
+fn a_log_that_was_closed_is_opened_without_a_word_and_one_that_was_killed_is_not() {
+    for is_closed in [true, false] {
+        let (_, recovered) = open(&Reused::new(is_closed).disk, INLINE).unwrap();
+        assert_eq!(recovered.notes.is_empty(), is_closed, "{:?}", recovered.notes);
+    }
+}
+
 fn segments(disk: &SimulatedDisk) -> Vec<PathBuf> {
     let names = disk.names(FOLDER).into_iter().filter(|name| name.strip_suffix(".wal").is_some());
     names.map(|name| Path::new(FOLDER).join(name)).collect()

@@ -9,19 +9,19 @@ use quorate_storage_file::simulated::{Faults, SimulatedDisk};
 
 use crate::harness::*;
 
-fn mark(index: u64) -> SnapshotMark {
+pub(crate) fn mark(index: u64) -> SnapshotMark {
     let membership =
         Membership::new([NodeId(1), NodeId(2)], [NodeId(3)], [NodeId(index)]).expect("a few members");
     SnapshotMark { index: Index(index), generation: Generation::new(index, NodeId(1)), membership }
 }
 
 /// Bytes that differ from place to place and from snapshot to snapshot.
-fn content(index: u64, len: usize) -> Vec<u8> {
+pub(crate) fn content(index: u64, len: usize) -> Vec<u8> {
     let mut dice = Dice(index);
     (0..len).map(|_| dice.below(256) as u8).collect()
 }
 
-fn write(log: &FileLog, index: u64, content: &[u8]) -> Result<(), StorageError> {
+pub(crate) fn write(log: &FileLog, index: u64, content: &[u8]) -> Result<(), StorageError> {
     let snapshots = log.snapshots();
     let mut writer = block_on(snapshots.begin(&mark(index)))?;
     for chunk in content.chunks(100_000) {
@@ -31,11 +31,11 @@ fn write(log: &FileLog, index: u64, content: &[u8]) -> Result<(), StorageError> 
     block_on(writer.finish())
 }
 
-fn latest(log: &FileLog) -> Result<Option<Box<dyn SnapshotReader>>, StorageError> {
+pub(crate) fn latest(log: &FileLog) -> Result<Option<Box<dyn SnapshotReader>>, StorageError> {
     block_on(log.snapshots().latest())
 }
 
-fn read(reader: &dyn SnapshotReader) -> Result<Vec<u8>, StorageError> {
+pub(crate) fn read(reader: &dyn SnapshotReader) -> Result<Vec<u8>, StorageError> {
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < reader.len() {
         let piece = block_on(reader.read_at(bytes.len() as u64, 70_000))?;
@@ -151,6 +151,6 @@ fn a_failed_write_loses_only_the_snapshot() {
 }
 
 /// How many files there are beside the one that says whose snapshots they are.
-fn snapshot_files(disk: &SimulatedDisk) -> usize {
+pub(crate) fn snapshot_files(disk: &SimulatedDisk) -> usize {
     disk.names(format!("{FOLDER}/snapshots")).iter().filter(|name| *name != "IDENTITY").count()
 }
