@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use quorate::{
-    Applied, ApplyOn, DefaultEngine, FileLog, LocalNetwork, MemoryLog, Node, Options, Payload, Raw,
+    Applied, ApplyOn, DefaultEngine, Engine, FileLog, LocalNetwork, MemoryLog, Node, Options, Payload, Raw,
     StateMachine, Tcp, snapshot_with_serde,
 };
 use serde::{Deserialize, Serialize};
@@ -49,13 +49,18 @@ fn options() -> Options {
 impl Cluster {
     /// So many nodes in this process, in memory.
     pub(crate) async fn in_memory(count: u64) -> Result<Self, Failure> {
+        Self::in_memory_on::<DefaultEngine>(count).await
+    }
+
+    /// The same, on this engine.
+    pub(crate) async fn in_memory_on<E: Engine>(count: u64) -> Result<Self, Failure> {
         let network = LocalNetwork::new();
         let started: Result<Vec<_>, _> = (1..=count)
             .map(|id| {
                 Node::builder("bench", id, 1..=count, Sink::default())
                     .storage(MemoryLog::new())
                     .transport(network.transport(id))
-                    .engine::<DefaultEngine>()
+                    .engine::<E>()
                     .options(options())
                     .start()
             })
@@ -65,11 +70,11 @@ impl Cluster {
 
     /// So many nodes over TCP on the loopback with files, each batch synced; all on one disk.
     pub(crate) async fn durable(count: u64) -> Result<Self, Failure> {
-        Self::durable_running_ahead(count, 0).await
+        Self::durable_on::<DefaultEngine>(count, 0).await
     }
 
-    /// The same, with state machines that may be given so many bytes before their own disks have them.
-    pub(crate) async fn durable_running_ahead(
+    /// The same, on this engine, with state machines that may be given so many bytes before their own disks have them.
+    pub(crate) async fn durable_on<E: Engine>(
         count: u64,
         apply_ahead_bytes_max: usize,
     ) -> Result<Self, Failure> {
@@ -86,7 +91,7 @@ impl Cluster {
             let node = Node::builder("bench", id, 1..=count, Sink::default())
                 .storage(SlowDisk::new(log, disk.clone()))
                 .transport(listener.with_peers(id, peers.clone()))
-                .engine::<DefaultEngine>()
+                .engine::<E>()
                 .options(Options { apply_ahead_bytes_max, ..options() });
             nodes.push(node.start()?);
             disks.push(disk);

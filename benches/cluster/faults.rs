@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use quorate::DefaultEngine;
 use tokio::time::sleep;
 
 use crate::clusters::{Cluster, Failure, PAYLOAD_BYTES, command};
@@ -23,7 +24,7 @@ const AHEAD: [(&str, usize); 2] = [("applied once durable", 0), ("applied ahead"
 pub(crate) async fn slow_leader(time: Duration) -> Result<(), Failure> {
     header("writes, TCP and files, 5 ms more per sync of the leader's disk");
     for (applied, ahead) in AHEAD {
-        let cluster = Cluster::durable_running_ahead(3, ahead).await?;
+        let cluster = Cluster::durable_on::<DefaultEngine>(3, ahead).await?;
         for clients in [1, CLIENTS] {
             for (name, delay) in [("usual", Duration::ZERO), ("leader's disk slow", Duration::from_millis(5))]
             {
@@ -44,7 +45,7 @@ pub(crate) async fn stalls(time: Duration) -> Result<(), Failure> {
     );
     println!("|---|---|---|---|---|");
     for (applied, ahead) in AHEAD {
-        let cluster = Cluster::durable_running_ahead(3, ahead).await?;
+        let cluster = Cluster::durable_on::<DefaultEngine>(3, ahead).await?;
         for (name, disk) in
             [("the leader's disk", cluster.leaders_disk()), ("a follower's disk", cluster.a_followers_disk())]
         {

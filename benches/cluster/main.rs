@@ -5,6 +5,8 @@
 
 mod ceiling;
 mod clusters;
+#[cfg(all(feature = "raft", feature = "multi-paxos"))]
+mod engines;
 mod faults;
 mod limits;
 mod load;
@@ -48,6 +50,9 @@ enum Table {
     Faults,
     Nodes,
     Payload,
+    /// Raft beside Multi-Paxos; wants the feature `multi-paxos`.
+    #[cfg(all(feature = "raft", feature = "multi-paxos"))]
+    Engines,
 }
 
 const CLIENTS: [usize; 5] = [1, 64, 256, 1024, 4096];
@@ -74,6 +79,8 @@ fn main() -> Result<(), Failure> {
                 }
                 Table::Nodes => nodes(time).await,
                 Table::Payload => payload(time).await,
+                #[cfg(all(feature = "raft", feature = "multi-paxos"))]
+                Table::Engines => engines::in_turns(options.rounds, time).await,
             }
         })?;
     }
