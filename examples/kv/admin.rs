@@ -1,11 +1,12 @@
-//! [`Admin`]: what an operator asks of the cluster, with ADMIN on any connection: who takes part, and who leads.
+//! [`Admin`]: what an operator asks of the cluster, with ADMIN on any connection: who takes part, and who leads; and of the
+//! member that is asked, a snapshot.
 //!
-//! ADMIN MEMBERS | STATUS | ADD id address | PROMOTE id | REMOVE id | TRANSFER [id]
+//! ADMIN MEMBERS | STATUS | ADD id address | PROMOTE id | REMOVE id | ADDRESS id address | TRANSFER [id] | SNAPSHOT
 
 use std::fmt::Write;
 
 use bytes::Bytes;
-use quorate::{Error, Membership, Node, NodeId, Reach, Status};
+use quorate::{Error, Index, Membership, Node, NodeId, Reach, Status};
 
 use crate::limits::Limits;
 use crate::reply::Reply;
@@ -22,11 +23,15 @@ pub enum Admin {
     /// It gets a vote, once it has caught up.
     Promote(NodeId),
     Remove(NodeId),
+    /// The others find it elsewhere from now on.
+    Address(NodeId, String),
     /// Another leads: this one, or whoever is best placed.
     Transfer(Option<NodeId>),
+    /// This member takes a snapshot of everything that was answered before.
+    Snapshot,
 }
 
-const USAGE: &str = "ERR say ADMIN MEMBERS, STATUS, ADD id host:port, PROMOTE id, REMOVE id, or TRANSFER [id]; an id is a number";
+const USAGE: &str = "ERR say ADMIN MEMBERS, STATUS, ADD id host:port, PROMOTE id, REMOVE id, ADDRESS id host:port, TRANSFER [id], or SNAPSHOT; an id is a number";
 
 /// ADMIN subcommand [argument...]
 pub fn read(words: &[Bytes], _: &Limits) -> Result<Request, Reply> {
@@ -42,6 +47,8 @@ pub fn read(words: &[Bytes], _: &Limits) -> Result<Request, Reply> {
         ("add", [node, address]) => Admin::Add(id(node)?, address_of(address)?),
         ("promote", [node]) => Admin::Promote(id(node)?),
         ("remove", [node]) => Admin::Remove(id(node)?),
+        ("address", [node, address]) => Admin::Address(id(node)?, address_of(address)?),
+        ("snapshot", []) => Admin::Snapshot,
         ("transfer", []) => Admin::Transfer(None),
         ("transfer", [node]) => Admin::Transfer(Some(id(node)?)),
         _ => return Err(usage()),
@@ -55,7 +62,7 @@ fn address_of(text: &str) -> Result<String, Reply> {
     });
     let wrong = || {
         Reply::error(format!(
-            "ERR {text} is no address; write where the other members reach the new one, such as 10.0.0.4:7000"
+            "ERR {text} is no address; write where the other members reach it, such as 10.0.0.4:7000"
         ))
     };
     if is_address { Ok(text.to_owned()) } else { Err(wrong()) }
@@ -74,9 +81,22 @@ pub async fn carry_out(node: Node<Store>, admin: Admin) -> Reply {
         Admin::Add(id, address) => node.add_learner(id, address).await,
         Admin::Promote(id) => node.promote(id).await,
         Admin::Remove(id) => node.remove(id).await,
+        Admin::Address(id, address) => node.set_address(id, address).await,
+        Admin::Snapshot => {
+            return match snapshot(&node).await {
+                Ok(upto) => Reply::text(format!("the snapshot holds everything up to entry {upto}")),
+                Err(error) => failed(&error),
+            };
+        }
         Admin::Transfer(to) => node.transfer_leadership(to).await,
     };
     done.map_or_else(|error| failed(&error), |()| Reply::OK)
+}
+
+/// A snapshot of everything that was answered before.
+async fn snapshot(node: &Node<Store>) -> Result<Index, Error> {
+    node.read(|_| ()).await?;
+    node.take_snapshot().await
 }
 
 /// The error in its own words, behind the word for programs that every command has for it.

@@ -34,6 +34,8 @@ fn words(errand: &Errand) -> Vec<String> {
         Errand::Add { id, address } => vec!["ADD".to_owned(), id.to_string(), address.clone()],
         Errand::Promote { id } => vec!["PROMOTE".to_owned(), id.to_string()],
         Errand::Remove { id } => vec!["REMOVE".to_owned(), id.to_string()],
+        Errand::Address { id, address } => vec!["ADDRESS".to_owned(), id.to_string(), address.clone()],
+        Errand::Snapshot => vec!["SNAPSHOT".to_owned()],
         Errand::Transfer { id } => {
             ["TRANSFER".to_owned()].into_iter().chain(id.map(|id| id.to_string())).collect()
         }

@@ -128,6 +128,15 @@ pub enum Errand {
         /// Its number.
         id: u64,
     },
+    /// Tells everybody where a member is found from now on; before it moves, or after.
+    Address {
+        /// Its number.
+        id: u64,
+        /// Where the other members reach it, such as 10.0.0.5:7000.
+        address: String,
+    },
+    /// Has the member that is asked take a snapshot of everything that was answered before.
+    Snapshot,
     /// Lets another lead.
     Transfer {
         /// Its number; without one, whoever is best placed.

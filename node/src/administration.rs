@@ -1,10 +1,10 @@
-//! Administration: who takes part in the cluster, and who leads it, asked for on any node.
+//! Administration: who takes part in the cluster, and who leads it, asked for on any node; and snapshots of one's own.
 //!
 //! Each call waits until what it asks for is done, or says why not. A node that does not lead asks the leader. What is
 //! certain not to have happened (there was no leader, or not for long enough) is asked for again until the request's
 //! deadline; anything else never is.
 
-use consensus_api::{Error, Membership, NodeId, StateMachine};
+use consensus_api::{Error, Index, Membership, NodeId, StateMachine};
 use tokio::sync::oneshot;
 
 use crate::driver::Request;
@@ -83,6 +83,33 @@ impl<S: StateMachine, D> Node<S, D> {
     /// [`Error::Refused`] says why the leader leads on. [`Error::OutcomeUnknown`] when no end of it was seen in time.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), Error> {
         self.administer(Errand::Transfer { to }).await
+    }
+
+    /// Takes a snapshot of this node's state, beside its work and whatever its [`CompactionPolicy`](crate::CompactionPolicy)
+    /// says, and returns once it is durable: the last entry that it covers. It holds at least what this node had applied
+    /// when this was called; if the newest snapshot holds that already, no other is taken. For all that was answered
+    /// before, on whichever node, call [`read`](Self::read) first.
+    ///
+    /// It asks nobody, so it works without a leader, too. It takes as long as it takes to write the state to the disk, after
+    /// the snapshot that is being taken already, if there is one. Dropping the future ends the waiting, not the snapshot.
+    ///
+    /// ```no_run
+    /// # use consensus_api::{Error, StateMachine};
+    /// # use quorate_node::Node;
+    /// # async fn all_of_it<S: StateMachine>(node: Node<S>) -> Result<(), Error> {
+    /// node.read(|_| ()).await?;
+    /// let upto = node.take_snapshot().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Refused`] says why there is none: the storage's or the state machine's own words, or that this node has
+    /// applied nothing yet. [`Error::Stopped`] when the node stopped before.
+    pub async fn take_snapshot(&self) -> Result<Index, Error> {
+        let (answer, receiver) = oneshot::channel();
+        self.shared().send(Request::Snapshot(answer))?;
+        receiver.await.unwrap_or_else(|_| Err(self.shared().stopped()))
     }
 
     async fn administer(&self, errand: Errand) -> Result<(), Error> {

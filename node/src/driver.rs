@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Arrival, Clock, Engine, Error, LogReader, LogStorage, LogTime, Membership, SessionOp, StateMachine, Time,
-    Transport,
+    Arrival, Clock, Engine, Error, Index, LogReader, LogStorage, LogTime, Membership, SessionOp,
+    StateMachine, Time, Transport,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -38,6 +38,7 @@ pub(crate) enum Request<S: StateMachine> {
     Read { level: ReadLevel, ticket: ReadTicket<S> },
     Administer { errand: Box<Errand>, answer: oneshot::Sender<Result<(), Error>> },
     Members(oneshot::Sender<Membership>),
+    Snapshot(oneshot::Sender<Result<Index, Error>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -59,7 +60,10 @@ pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
     pub(crate) meter: Meter,
     /// Who waits for the end of an errand, by ticket.
     pub(crate) errands: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
-    pub(crate) errand: u64,
+    /// Who waits for a snapshot, by ticket.
+    pub(crate) snapshots: BTreeMap<u64, oneshot::Sender<Result<Index, Error>>>,
+    /// The last ticket given out.
+    pub(crate) ticket: u64,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) grace: Duration,
     pub(crate) out: Tickets<S>,
@@ -91,6 +95,7 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 | Request::ProposeInSession { ticket, .. } => ticket.fail(error),
                 Request::Read { ticket, .. } => ticket.finish(Err(error)),
                 Request::Administer { answer, .. } => drop(answer.send(Err(error))),
+                Request::Snapshot(answer) => drop(answer.send(Err(error))),
                 Request::Members(_) => {}
                 Request::Stop(done) => waiting.push(done),
             }
@@ -229,9 +234,14 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                     self.replica.read_at(now, level, ticket);
                 }
                 Request::Administer { errand, answer } => {
-                    self.errand += 1;
-                    self.errands.insert(self.errand, answer);
-                    self.replica.administer(now, *errand, self.errand);
+                    self.ticket += 1;
+                    self.errands.insert(self.ticket, answer);
+                    self.replica.administer(now, *errand, self.ticket);
+                }
+                Request::Snapshot(answer) => {
+                    self.ticket += 1;
+                    self.snapshots.insert(self.ticket, answer);
+                    self.replica.take_snapshot(self.ticket);
                 }
                 Request::Members(answer) => {
                     // Whoever asked may be gone.
@@ -310,11 +320,14 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         refused
     }
 
-    /// Tells operators what became of their errands, and the transport where members are found.
+    /// Tells operators what became of what they asked for, and the transport where members are found.
     fn administer(&mut self, out: &mut Tickets<S>) {
         for (ticket, result) in out.administered.drain(..) {
             // Whoever waited may be gone: it stands all the same.
             let _ = self.errands.remove(&ticket).map(|answer| answer.send(result));
+        }
+        for (ticket, result) in out.snapshots.drain(..) {
+            let _ = self.snapshots.remove(&ticket).map(|answer| answer.send(result));
         }
         for (node, address) in out.addresses.drain(..) {
             match address {

@@ -85,7 +85,10 @@ impl Errand {
                     |of: &[NodeId]| of.iter().copied().filter(|other| other != node).collect::<Vec<_>>();
                 build(&without(to.voters()), &without(to.learners())).map_err(words)?
             }
-            Self::SetAddress { node, address } => to.clone().with_address(*node, address).map_err(words)?,
+            Self::SetAddress { node, address } => {
+                known(node)?;
+                to.clone().with_address(*node, address).map_err(words)?
+            }
             Self::Replace { membership } => membership.clone().with_particulars_of(to),
             Self::Transfer { .. } => return Ok(None),
         };
@@ -157,7 +160,10 @@ mod tests {
         assert!(promoted.has_same_members(&members(&[1, 2, 3], &[])));
         let removed = made(Errand::Remove { node: NodeId(2) }).unwrap();
         assert!(removed.has_same_members(&members(&[1], &[3])) && removed.address(NodeId(2)).is_none());
-        assert!(made(Errand::Promote { node }).unwrap_err().contains("add it first"));
+        let moved = made(Errand::SetAddress { node: NodeId(3), address: "c".to_owned() }).unwrap();
+        assert_eq!((moved.address(NodeId(3)), moved.address(NodeId(2))), (Some("c"), Some("b")));
+        let of_strangers = [Errand::Promote { node }, Errand::SetAddress { node, address: "d".to_owned() }];
+        assert!(of_strangers.into_iter().all(|errand| made(errand).unwrap_err().contains("add it first")));
         assert!(made(Errand::AddLearner { node: NodeId(1), address: String::new() }).is_err());
         assert_eq!(Errand::Transfer { to: None }.apply(&now), Ok(None));
     }

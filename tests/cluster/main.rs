@@ -113,6 +113,7 @@ macro_rules! all_chapters {
                 answers_outlive_snapshots_and_restarts,
             }
             relays {
+                whoever_is_a_little_behind_is_sent_no_snapshot,
                 a_follower_sends_a_snapshot_and_the_leader_none needs Leader,
                 the_leader_sends_when_its_follower_is_gone_midway needs Leader,
             }
@@ -131,6 +132,7 @@ macro_rules! all_chapters {
                 a_node_that_was_away_catches_up,
                 a_node_that_was_away_too_long_gets_a_snapshot,
                 the_log_is_trimmed_behind_snapshots,
+                a_snapshot_is_taken_when_it_is_asked_for,
                 other_members_than_the_log_says_are_reported,
                 another_nodes_log_is_refused,
             }

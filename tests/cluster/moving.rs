@@ -2,18 +2,9 @@
 
 use std::path::Path;
 
-use quorate::{
-    CompactionPolicy, DefaultEngine, Engine, FileLog, Index, LocalNetwork, MultiPaxos, Node, Options, Raft,
-    change_engine,
-};
+use quorate::{DefaultEngine, Engine, FileLog, Index, LocalNetwork, MultiPaxos, Node, Raft, change_engine};
 
 use crate::ledger::{Ledger, number};
-
-/// Snapshots after every entry.
-fn eager() -> Options {
-    let compaction = CompactionPolicy { snapshot_every_entries: 1, ..CompactionPolicy::default() };
-    Options { compaction, ..Options::default() }
-}
 
 fn start<E: Engine>(dir: &Path) -> [Node<Ledger>; 3] {
     let network = LocalNetwork::new();
@@ -22,7 +13,6 @@ fn start<E: Engine>(dir: &Path) -> [Node<Ledger>; 3] {
             .storage(FileLog::open(dir.join(id.to_string())).unwrap())
             .transport(network.transport(id))
             .engine::<E>()
-            .options(eager())
             .start()
             .unwrap();
         assert_eq!(node.status().engine, E::NAME);
@@ -30,13 +20,14 @@ fn start<E: Engine>(dir: &Path) -> [Node<Ledger>; 3] {
     })
 }
 
-/// Writes these numbers, waits until node 1 has a snapshot of everything, and stops all. The last entry written.
+/// Writes these numbers, has node 1 take a snapshot of everything, and stops all. The last entry written.
 async fn write_and_stop(nodes: [Node<Ledger>; 3], numbers: std::ops::Range<u64>) -> Index {
     let mut last = Index::ZERO;
     for count in numbers {
         last = nodes[count as usize % 3].propose_indexed(number(count)).await.unwrap().0;
     }
-    nodes[0].watch().wait_for(|status| status.snapshot >= last).await.unwrap();
+    nodes[0].read(|_| ()).await.unwrap();
+    assert!(nodes[0].take_snapshot().await.unwrap() >= last);
     for node in nodes {
         node.shutdown().await;
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use quorate::{CompactionPolicy, Engine, FileLog, LocalNetwork, LogStorage, Node, Options, StartError};
+use quorate::{
+    CompactionPolicy, Engine, Error, FileLog, Index, LocalNetwork, LogStorage, Node, Options, StartError,
+};
 
 use crate::ledger::{Ledger, OnDisk, number};
 
@@ -89,6 +91,38 @@ pub(crate) async fn the_log_is_trimmed_behind_snapshots<E: Engine>() {
     assert!(recovered.outline.compacted.0 >= 150, "compacted up to {}", recovered.outline.compacted);
     let snapshots = std::fs::read_dir(dir.path().join("1/snapshots")).unwrap().count();
     assert!(snapshots <= 2, "{snapshots} snapshot files are left");
+}
+
+pub(crate) async fn a_snapshot_is_taken_when_it_is_asked_for<E: Engine>() {
+    let dir = tempfile::tempdir().unwrap();
+    let compaction = CompactionPolicy { snapshot_every_bytes: 0, ..CompactionPolicy::default() };
+    let never = Options { compaction, ..Options::default() };
+    let mut cluster = OnDisk::start::<E>(dir.path(), &never).await;
+    for count in 0..20 {
+        cluster.node(count % 3 + 1).propose(number(count)).await.unwrap();
+    }
+    let (written, _) = cluster.node(1).propose_indexed(number(20)).await.unwrap();
+    let node = cluster.node(2).clone();
+    node.read(|_| ()).await.unwrap();
+    let upto = node.take_snapshot().await.unwrap();
+    assert!(upto >= written, "it ends at {upto}, before {written}");
+    cluster.node(3).propose(number(21)).await.unwrap();
+    node.read(|_| ()).await.unwrap();
+    let newest = node.take_snapshot().await.unwrap();
+    assert!(newest > upto);
+    cluster.stop_all().await;
+    assert!(matches!(node.take_snapshot().await, Err(Error::Stopped { .. })));
+    drop(node);
+    let snapshot = |id: u64| {
+        let mut log = FileLog::open(dir.path().join(id.to_string())).unwrap();
+        log.attach(&identity::<E>(id)).unwrap().outline.snapshot.unwrap_or_default().index
+    };
+    assert_eq!([1, 2, 3].map(snapshot), [Index::ZERO, newest, Index::ZERO], "its own, and nobody else's");
+    for id in 1..=3 {
+        cluster.restart::<E>(dir.path(), id, &never).await;
+    }
+    let all: Vec<u64> = (0..=21).collect();
+    assert_eq!(cluster.node(2).read(|ledger| ledger.0.clone()).await, Ok(all));
 }
 
 fn identity<E: Engine>(node: u64) -> quorate::Identity {

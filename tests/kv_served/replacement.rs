@@ -202,6 +202,38 @@ fn a_wiped_member_is_told_so_and_comes_back_by_being_added_again() {
 }
 
 #[test]
+fn a_member_that_moves_is_found_where_the_operator_says() {
+    if !can_change_members() {
+        return;
+    }
+    let mut cluster = Cluster::start();
+    let stays = cluster.leader();
+    let moves = stays % 3 + 1;
+    assert!(cluster.terminate(moves).success());
+    cluster.ask::<String>(stays, &["SET", "k", "v"]).unwrap();
+    cluster.relocate(moves);
+    cluster.start_member(moves);
+    let address = format!("127.0.0.1:{}", cluster.peer_port(moves));
+    cluster.admin(stays, &["address", &moves.to_string(), &address]).unwrap();
+    let seen = || cluster.ask::<String>(moves, &["GET", "k"]).ok();
+    assert_eq!(wait_for("the others to call where it is", seen), "v");
+    let members = cluster.admin(moves, &["members"]).unwrap();
+    assert!(members.lines().any(|line| line.ends_with(&address) || line.contains(&format!("at {address},"))));
+}
+
+#[test]
+fn a_member_takes_a_snapshot_when_the_operator_says() {
+    let cluster = Cluster::start();
+    cluster.ask::<String>(2, &["SET", "k", "v"]).unwrap();
+    let said = cluster.admin(1, &["snapshot"]).unwrap();
+    assert!(said.starts_with("the snapshot holds everything up to entry "), "{said}");
+    let taken = |id: u64| std::fs::read_dir(cluster.data(id).join("snapshots")).unwrap();
+    let taken =
+        |id: u64| taken(id).filter(|file| file.as_ref().unwrap().path().extension().is_some()).count();
+    assert_eq!([taken(1), taken(2)], [1, 0]);
+}
+
+#[test]
 fn what_an_operator_gets_wrong_is_answered_with_what_to_do() {
     let cluster = Cluster::start();
     let refused = |words: &[&str]| cluster.admin(1, words).unwrap_err();

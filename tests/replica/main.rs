@@ -11,6 +11,7 @@ mod apart;
 mod errands;
 mod overwritten;
 mod pair;
+mod snapshots;
 mod trio;
 mod wiped;
 

@@ -53,6 +53,8 @@ pub(crate) struct Pair {
     pub(crate) failed: Vec<(u32, Error)>,
     /// Errands that came to their end, on either.
     pub(crate) administered: Vec<(u64, Result<(), Error>)>,
+    /// What became of snapshots that the leader was asked for.
+    pub(crate) snapshots: Vec<(u64, Result<Index, Error>)>,
     /// What the leader's state machine was given. It does nothing until told.
     pub(crate) applying: Vec<ApplyWork<u32>>,
     /// Proposals forwarded so far.
@@ -78,6 +80,7 @@ impl Pair {
             failed_reads: Vec::new(),
             failed: Vec::new(),
             administered: Vec::new(),
+            snapshots: Vec::new(),
             applying: Vec::new(),
             forwards: 0,
             holding: None,
@@ -143,6 +146,7 @@ impl Pair {
             self.applying.append(&mut out.apply);
             self.failed.append(&mut out.failed);
             self.administered.append(&mut out.administered);
+            self.snapshots.append(&mut out.snapshots);
             self.carry(NodeId(1), out.frames);
             let Some((seq, _)) = out.write else { return };
             self.leader.durable(self.now, seq);

@@ -136,12 +136,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if let Some((_, generation)) = self.giving_up.take_if(|(upto, _)| self.feeding.next() > *upto) {
             self.proposals.give_up(generation, &mut self.out.failed);
         }
-        // One that waits to be added does not know yet whose members it would put down.
-        let is_member = !self.engine.membership().voters().is_empty();
-        // Nor may a snapshot hold what this node's log does not.
-        if is_member && self.feeding.next() <= durable.next() && self.feeding.snapshot_due() {
-            self.out.apply.push(ApplyWork::Snapshot);
-        }
+        self.take_snapshot_if_due(durable);
     }
 
     fn load_for_applying(&mut self, limit: Index) {

@@ -29,6 +29,8 @@ pub(super) struct Feeding {
     bytes_since: u64,
     entries_since: u64,
     snapshotting: bool,
+    /// Somebody asked for a snapshot.
+    wanted: bool,
     /// Where, in bytes of log, recent entries stand: one point every so often. Tells how far back to keep.
     points: VecDeque<(Index, u64)>,
     bytes_total: u64,
@@ -55,6 +57,7 @@ impl Feeding {
             bytes_since: 0,
             entries_since: 0,
             snapshotting: false,
+            wanted: false,
             points: VecDeque::new(),
             bytes_total: 0,
         }
@@ -137,10 +140,15 @@ impl Feeding {
     }
 
     fn is_snapshot_due(&self) -> bool {
-        !self.snapshotting
-            && self.policy.snapshot_every_bytes > 0
+        let says_policy = self.policy.snapshot_every_bytes > 0
             && (self.bytes_since >= self.policy.snapshot_every_bytes
-                || self.entries_since >= self.policy.snapshot_every_entries)
+                || self.entries_since >= self.policy.snapshot_every_entries);
+        !self.snapshotting && (self.wanted || says_policy)
+    }
+
+    /// Whether somebody waits for a snapshot, whatever the policy says.
+    pub(super) const fn want_snapshot(&mut self, wanted: bool) {
+        self.wanted = wanted;
     }
 
     /// Whether a snapshot is due. It then counts as being taken.

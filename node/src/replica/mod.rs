@@ -24,6 +24,7 @@ mod relays;
 mod room;
 mod roster;
 mod shipping;
+mod snapshots;
 mod stores;
 mod taken;
 mod transfers;
@@ -34,7 +35,7 @@ use bytes::{Bytes, BytesMut};
 use consensus_api::mutation::mutated;
 use consensus_api::{
     Arrival, Effects, Engine, Entry, Error, Event, Frame, Generation, Identity, Index, LogTime, NodeId,
-    SessionOp, SnapshotMark, StorageError, Time, WriteSeq,
+    SessionOp, StorageError, Time, WriteSeq,
 };
 
 pub use outputs::{ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs};
@@ -55,6 +56,7 @@ use self::relays::Relays;
 use self::room::Room;
 use self::roster::Roster;
 use self::shipping::Shipping;
+use self::snapshots::Asked;
 use self::stores::Stores;
 use self::transfers::Transfers;
 use crate::cache::Cache;
@@ -83,6 +85,7 @@ pub struct Replica<E: Engine, P, R> {
     reads: Reads<R>,
     transfers: Transfers,
     relays: Relays,
+    asked: Asked,
     administration: Administration,
     roster: Roster,
     stores: Stores,
@@ -178,21 +181,6 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
-    /// The snapshot that [`ApplyWork::Snapshot`] asked for is durable, or could not be taken.
-    pub fn snapshot_taken(&mut self, now: Time, mark: Result<SnapshotMark, String>) {
-        self.feeding.snapshot_ended();
-        match mark {
-            Ok(mark) => {
-                self.snapshot = self.snapshot.max(mark.index);
-                let keep_from = self.feeding.keep_from(mark.index);
-                if mark.index <= self.engine.standing().commit {
-                    self.step(now, Event::SnapshotTaken { mark, keep_from });
-                }
-            }
-            Err(cause) => self.note(format!("a snapshot could not be taken, the log grows on: {cause}")),
-        }
-    }
-
     /// Carries on after other calls: timers, queued proposals and reads, the next write, the next entries to apply.
     /// `wall` is the wall clock, which proposals are stamped with.
     pub fn advance(&mut self, now: Time, wall: LogTime) {
@@ -210,6 +198,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.propose_queued(now, wall);
             self.begin_reads(now);
             self.retry_transfers(now);
+            self.tend_wanted_snapshots();
             self.feed(now);
         }
         self.run_errands(now);
@@ -257,6 +246,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             self.proposals.fail_waiting(&mut self.out.failed);
             self.reads.fail(&error, &mut self.out.failed_reads);
             self.fail_errands(&error);
+            self.fail_wanted_snapshots(&error);
             self.stopped = Some(cause);
         }
     }

@@ -24,6 +24,8 @@ pub struct Outputs<P, R> {
     pub failed_reads: Vec<(R, Error)>,
     /// Errands that have come to their end, by their tickets.
     pub administered: Vec<(u64, Result<(), Error>)>,
+    /// Snapshots that were asked for, by their tickets: the last entry covered, or why there is none.
+    pub snapshots: Vec<(u64, Result<Index, Error>)>,
     /// Where peers are found from now on; `None` for those to forget.
     pub addresses: Vec<(NodeId, Option<String>)>,
     /// Entries to read from the log.
@@ -44,6 +46,7 @@ impl<P, R> Default for Outputs<P, R> {
             failed: Vec::new(),
             failed_reads: Vec::new(),
             administered: Vec::new(),
+            snapshots: Vec::new(),
             addresses: Vec::new(),
             loads: Vec::new(),
             chunk_reads: Vec::new(),

@@ -20,6 +20,7 @@ use super::relays::Relays;
 use super::room::Room;
 use super::roster::Roster;
 use super::shipping::Shipping;
+use super::snapshots::Asked;
 use super::stores::Stores;
 use super::transfers::Transfers;
 use crate::cache::Cache;
@@ -83,6 +84,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             transfers: Transfers::new(retry_after * 2),
             relays: Relays::new(retry_after * 4),
             administration: Administration::new(),
+            asked: Asked::default(),
             roster: Roster::new(retry_after * 4),
             stores: Stores::default(),
             belonging: Belonging::recover(identity.node, &founders, snapshot.as_ref(), &outline),
