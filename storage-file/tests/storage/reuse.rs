@@ -12,8 +12,8 @@ use std::task::Poll;
 use consensus_api::{
     Batch, Entry, Generation, Index, LogReader, LogStorage, NodeId, Op, StorageError, WriteSeq,
 };
-use quorate_storage_file::FileLog;
 use quorate_storage_file::simulated::{Faults, SimulatedDisk};
+use quorate_storage_file::{FileLog, FileLogOptions};
 
 use crate::harness::*;
 
@@ -228,10 +228,27 @@ impl Reused {
     }
 }
 
+/// Its segments are long enough for the end to be marked where an earlier use still stands behind it.
 #[test]
 fn a_log_that_was_closed_is_opened_without_a_word_and_one_that_was_killed_is_not() {
+    let options = FileLogOptions { segment_bytes: 32 << 10, ..INLINE };
     for is_closed in [true, false] {
-        let (_, recovered) = open(&Reused::new(is_closed).disk, INLINE).unwrap();
+        let disk = SimulatedDisk::new(9);
+        let (mut log, _) = open(&disk, options).unwrap();
+        for index in 1..=440 {
+            let mut batch = put([entry(index, 1, 500)]);
+            if index == 300 {
+                batch.push(compact(299, 1));
+            }
+            log.submit(WriteSeq(index), batch).unwrap();
+            assert!(poll(&mut log).is_ready());
+        }
+        if is_closed {
+            drop(log);
+        } else {
+            disk.kill();
+        }
+        let (_, recovered) = open(&disk, options).unwrap();
         assert_eq!(recovered.notes.is_empty(), is_closed, "{:?}", recovered.notes);
     }
 }
