@@ -79,6 +79,18 @@ fn a_snapshot_too_large_for_all_of_it_fails_alone() {
     full.submit(put([entry(61, 1, 500)]));
 }
 
+#[test]
+fn a_file_that_cannot_be_removed_is_kept_for_the_next_try() {
+    let full = Full::new();
+    let kept = full.kept();
+    full.plan.fail(Operation::Name, 2, Failure::Error(ErrorKind::Other));
+    let failed = snapshots::write(&full.log, 1, b"its creation is the first change of a name");
+    assert!(matches!(failed, Err(StorageError::Full { .. })), "{failed:?}");
+    assert_eq!(full.kept(), kept);
+    snapshots::write(&full.log, 1, b"small").unwrap();
+    assert_eq!(full.kept(), kept[1..]);
+}
+
 /// After a sync that failed nobody knows what is on disk.
 #[test]
 fn a_snapshot_whose_sync_finds_no_room_is_not_synced_again_but_the_next_one_has_the_room() {
