@@ -202,7 +202,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// Says again to a leader that stays what it was handed and has not answered: it, or the answer, may be lost.
     fn repeat_errands(&mut self, now: Time) {
-        let standing = self.engine.standing();
+        let standing = self.standing;
         let patience = self.options.timing.election_timeout_max;
         let mut silent = Vec::new();
         for (sequence, waiting) in &mut self.administration.waiting {
@@ -223,7 +223,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// A leader that is gone says no more of the errands it was handed. Its successor does of those that got as far as the
     /// log, and that shows: a change is under way. Without one, or once it is over, it is waited a moment longer.
     fn orphan_errands(&mut self, now: Time) {
-        let standing = self.engine.standing();
+        let standing = self.standing;
         // A candidate may know who led last; it does not hear of it.
         let hears = standing.leader.is_some() && standing.role != Role::Candidate;
         let led_by = now + self.options.request_deadline;
@@ -244,7 +244,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     fn run_errand(&mut self, now: Time, sequence: u64) {
-        let standing = self.engine.standing();
+        let standing = self.standing;
         let Some(leader) = standing.leader else { return };
         let Some(waiting) = self.administration.waiting.get_mut(&sequence) else { return };
         waiting.handed = Some(standing.generation);
@@ -280,7 +280,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Known::UnderWay => return,
             Known::Ended(outcome) => return self.tell_errand(now, proposal, outcome),
         }
-        let standing = self.engine.standing();
+        let standing = self.standing;
         if standing.role == Role::Leader && standing.generation == generation {
             self.carry_out_errand(now, proposal, errand);
         } else if self.led.is_some_and(|first| first <= generation) && generation.node == self.identity.node {
@@ -348,7 +348,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// Before this node stops: if it leads, another should. Whether that is under way is told by
     /// [`is_quiet`](Self::is_quiet), for one election timeout at most.
     pub fn hand_over(&mut self, now: Time) {
-        if E::CAPABILITIES.leadership_transfer && self.engine.standing().role == Role::Leader {
+        if E::CAPABILITIES.leadership_transfer && self.standing.role == Role::Leader {
             self.administration.handing_over = true;
             let (node, incarnation) = (self.identity.node, self.identity.incarnation);
             let proposal = ProposalId { node, incarnation, sequence: ERRAND };

@@ -92,7 +92,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// Asks for the index of all queued reads of a kind at once.
     pub(super) fn begin_reads(&mut self, now: Time) {
-        let standing = self.engine.standing();
+        let standing = self.standing;
         self.reads.reconsider(now, standing.generation);
         let Some(leader) = standing.leader else { return };
         while let Some((id, lease)) = self.reads.begin(now, standing.generation) {
@@ -201,7 +201,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     pub(super) fn retry_transfers(&mut self, now: Time) {
         // Where a log may have holes, any member teaches any other, and the leader itself may be the one that lacks much.
         let only_leaders_send = E::CAPABILITIES.leader && !E::CAPABILITIES.holes;
-        if only_leaders_send && self.engine.standing().role != Role::Leader {
+        if only_leaders_send && self.standing.role != Role::Leader {
             self.transfers.clear();
         }
         while let Some(overdue) = self.transfers.overdue(now) {

@@ -110,7 +110,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// That another does not know this node.
     pub(super) fn told_unknown(&mut self, now: Time, by: NodeId, as_of: Index) {
-        if self.engine.standing().leader.is_none() {
+        if self.standing.leader.is_none() {
             self.belonging.told(now, by, as_of);
         }
     }
@@ -121,7 +121,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             return;
         }
         let patience = self.options.timing.election_timeout_max;
-        let (follows, me) = (self.engine.standing().leader.is_some(), self.identity.node);
+        let (follows, me) = (self.standing.leader.is_some(), self.identity.node);
         let is_listed = self.engine.membership().contains(me);
         let belonging = &mut self.belonging;
         belonging.look_at = Time::MAX;

@@ -34,15 +34,15 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             return;
         }
         let mut effects = std::mem::take(&mut self.effects);
-        self.engine.step(now, event, &mut effects);
+        self.hand(now, event, &mut effects);
         self.carry_out(now, &mut effects);
         loop {
             if let Some(Shipped { to, first, last, bytes }) = self.shipped.pop() {
-                self.engine.step(now, Event::Sent { to, first, last, bytes }, &mut effects);
+                self.hand(now, Event::Sent { to, first, last, bytes }, &mut effects);
             } else if let Some(OwnEntries { message, body }) = self.own_entries.pop() {
                 let from = self.identity.node;
                 let Some(entries) = self.decode(from, body) else { continue };
-                self.engine.step(now, Event::Message { from, message, entries: &entries }, &mut effects);
+                self.hand(now, Event::Message { from, message, entries: &entries }, &mut effects);
             } else {
                 break;
             }
@@ -50,9 +50,14 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
         self.effects = effects;
         if self.led.is_none() {
-            let standing = self.engine.standing();
+            let standing = self.standing;
             self.led = (standing.role == Role::Leader).then_some(standing.generation);
         }
+    }
+
+    fn hand(&mut self, now: Time, event: Event<'_, E::Message>, effects: &mut Effects<E::Message>) {
+        self.engine.step(now, event, effects);
+        self.standing = self.engine.standing();
     }
 
     fn carry_out(&mut self, now: Time, effects: &mut Effects<E::Message>) {

@@ -43,7 +43,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     pub(super) fn propose_queued(&mut self, now: Time, wall: LogTime) {
         let may = |it: &Self| it.proposals.may_propose() && it.engine.takes_proposals();
         while may(self) && now >= self.forwarding.not_before {
-            let standing = self.engine.standing();
+            let standing = self.standing;
             let Some(leader) = standing.leader else { return };
             let generation = standing.generation;
             if E::CAPABILITIES.leader && self.proposals.waits_for_earlier(generation) {
@@ -54,7 +54,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             };
             if leader == self.identity.node {
                 self.step(now, Event::Propose(entry));
-                if self.stopped.is_some() || self.engine.standing().generation != generation {
+                if self.stopped.is_some() || self.standing.generation != generation {
                     return;
                 }
             } else {
@@ -93,7 +93,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             return;
         }
         *newest = proposal.sequence;
-        let standing = self.engine.standing();
+        let standing = self.standing;
         let ahead = Duration::from_millis(entry.time.millis_since(wall));
         if standing.role == Role::Leader && standing.generation == generation {
             if ahead > self.options.clock_ahead_max {

@@ -35,7 +35,7 @@ use bytes::{Bytes, BytesMut};
 use consensus_api::mutation::mutated;
 use consensus_api::{
     Arrival, Effects, Engine, Entry, Error, Event, Frame, Generation, Identity, Index, LogTime, NodeId,
-    SessionOp, StorageError, Time, WriteSeq,
+    SessionOp, Standing, StorageError, Time, WriteSeq,
 };
 
 pub use outputs::{ApplyWork, Chunk, ChunkRead, ChunkWrite, Load, LoadPurpose, OutgoingFrame, Outputs};
@@ -74,6 +74,8 @@ pub struct Replica<E: Engine, P, R> {
     identity: Identity,
     options: Options,
     engine: E,
+    /// Where it stood after its last step: asked for more often than it changes.
+    standing: Standing,
     effects: Effects<E::Message>,
     commit: Index,
     cache: Cache,
@@ -156,7 +158,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     pub fn applied(&mut self, now: Time, index: Index) {
         self.feeding.applied_upto(index);
         // A newer snapshot than the engine has heard of may have been restored already.
-        let known = self.feeding.applied().min(self.engine.standing().commit);
+        let known = self.feeding.applied().min(self.standing.commit);
         self.step(now, Event::Applied(known));
     }
 

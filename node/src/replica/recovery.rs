@@ -71,9 +71,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         note_membership(&outline, &founders, &mut notes);
         let (marked, restored) = check_snapshot(identity.node, &outline, snapshot.as_ref())?;
         let engine = E::recover(setup, &outline)?;
-        let retry_after = options.timing.election_timeout_min;
+        let (standing, retry_after) = (engine.standing(), options.timing.election_timeout_min);
         let mut replica = Self {
-            commit: engine.standing().commit,
+            commit: standing.commit,
             cache: Cache::new(options.cache_bytes_max),
             writes: Durability::new(),
             room: Room::new(),
@@ -107,14 +107,14 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             out: Outputs::default(),
             identity,
             options,
+            standing,
             engine,
             effects,
         };
         if let Some(mark) = snapshot.filter(|mark| mark.index > marked) {
             // The snapshot was finished, but the node stopped before the log said so.
             replica.step(now, Event::SnapshotReceived { from: replica.identity.node, mark });
-            // The state machine holds it already.
-            replica.out.apply.clear();
+            replica.out.apply.clear(); // the state machine holds it already
         }
         replica.step(now, Event::Applied(restored));
         replica.found(now);

@@ -110,7 +110,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     /// A follower that holds what the leader's log no longer does, as far as can be known: of those with the least to send
     /// the one that is furthest.
     fn deputy(&self, to: NodeId) -> Option<NodeId> {
-        let leads = self.engine.standing().role == Role::Leader;
+        let leads = self.standing.role == Role::Leader;
         if self.options.snapshot_source == SnapshotSource::Leader || !leads {
             return None;
         }
@@ -177,7 +177,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         while let Some((leader, to)) = self.transfers.sign_of_life_due(now) {
             self.tell_relayed(leader, to, Relayed::UnderWay);
         }
-        if self.engine.standing().role != Role::Leader {
+        if self.standing.role != Role::Leader {
             self.relays.asked.clear();
         }
         while let Some(to) = self.relays.take_overdue(now) {

@@ -46,7 +46,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             return;
         }
         self.proposals.fail_queued(&Error::StorageFull, &mut self.out.failed);
-        let leads = self.engine.standing().role == Role::Leader;
+        let leads = self.standing.role == Role::Leader;
         if leads && E::CAPABILITIES.leadership_transfer && now >= self.room.offer_at {
             self.room.offer_at = now + self.options.timing.election_timeout_max;
             // Sequence 0 is never a proposal's: nobody waits for the answer.
@@ -58,9 +58,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
 
     /// When [`give_way`](Self::give_way) is next wanted.
     pub(super) fn next_offer(&self) -> Time {
-        let offers = self.room.is_full
-            && E::CAPABILITIES.leadership_transfer
-            && self.engine.standing().role == Role::Leader;
+        let offers =
+            self.room.is_full && E::CAPABILITIES.leadership_transfer && self.standing.role == Role::Leader;
         if offers { self.room.offer_at } else { Time::MAX }
     }
 }

@@ -37,7 +37,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             Ok(mark) => {
                 self.snapshot = self.snapshot.max(mark.index);
                 let keep_from = self.feeding.keep_from(mark.index);
-                if mark.index <= self.engine.standing().commit {
+                if mark.index <= self.standing.commit {
                     self.step(now, Event::SnapshotTaken { mark, keep_from });
                 }
             }

@@ -61,7 +61,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         let is_unknown = members.contains(member) && members.store(member).is_none();
         let are_known = members.store(self.identity.node).is_some();
         if is_unknown && are_known && store != StoreId::default() {
-            let leads = self.engine.standing().role == Role::Leader;
+            let leads = self.standing.role == Role::Leader;
             if leads {
                 self.step(now, Event::StoreMet { member, store });
             }

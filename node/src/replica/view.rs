@@ -34,8 +34,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     /// Where the engine stands.
-    pub fn standing(&self) -> Standing {
-        self.engine.standing()
+    pub const fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// Everything up to here is applied.
