@@ -3,6 +3,7 @@
 
 use std::process::{Child, Command, Stdio};
 
+use quorate::{DefaultEngine, Engine};
 use redis::{Client, Connection, RedisResult};
 use tempfile::TempDir;
 
@@ -120,6 +121,9 @@ impl Drop for Running {
 /// Whoever leads loses its cable, three times; the others elect another and go on, and it comes back as a follower.
 #[test]
 fn a_leader_whose_cable_is_pulled_gives_way_and_comes_back() {
+    if !DefaultEngine::CAPABILITIES.leader {
+        return println!("skipped: {} has no leader, as its CAPABILITIES say", DefaultEngine::NAME);
+    }
     let folder = TempDir::new().expect("a folder for the test");
     let Some(network) = Network::build() else { return };
     let _running = Running(MEMBERS.iter().map(|id| network.start(*id, &folder)).collect());

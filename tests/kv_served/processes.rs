@@ -52,6 +52,10 @@ impl Cluster {
         };
         MEMBERS.into_iter().for_each(|id| cluster.start_member(id));
         cluster.leader();
+        // Who was not founded before another is killed waits for it.
+        for id in MEMBERS {
+            wait_for("each to take part", || cluster.ask::<Option<String>>(id, &["GET", "nothing"]).ok());
+        }
         println!("engine {}", DefaultEngine::NAME);
         cluster
     }
