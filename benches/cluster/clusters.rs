@@ -17,6 +17,13 @@ use crate::slow_disk::{SlowDisk, Slowness};
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Sink(u64);
 
+impl Sink {
+    /// So many commands came so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.0
+    }
+}
+
 impl StateMachine for Sink {
     type Command = Raw;
     type Response = u64;
@@ -42,7 +49,8 @@ pub(crate) struct Cluster {
     _dir: TempDir,
 }
 
-fn options() -> Options {
+/// What all of them have in common.
+pub(crate) fn options() -> Options {
     Options { apply_on: ApplyOn::Inline, ..Options::default() }
 }
 
@@ -70,14 +78,11 @@ impl Cluster {
 
     /// So many nodes over TCP on the loopback with files, each batch synced; all on one disk.
     pub(crate) async fn durable(count: u64) -> Result<Self, Failure> {
-        Self::durable_on::<DefaultEngine>(count, 0).await
+        Self::durable_with::<DefaultEngine>(count, options()).await
     }
 
-    /// The same, on this engine, with state machines that may be given so many bytes before their own disks have them.
-    pub(crate) async fn durable_on<E: Engine>(
-        count: u64,
-        apply_ahead_bytes_max: usize,
-    ) -> Result<Self, Failure> {
+    /// The same, on this engine, with these options.
+    pub(crate) async fn durable_with<E: Engine>(count: u64, options: Options) -> Result<Self, Failure> {
         let dir = tempfile::tempdir()?;
         let mut listeners = Vec::new();
         for _ in 0..count {
@@ -92,7 +97,7 @@ impl Cluster {
                 .storage(SlowDisk::new(log, disk.clone()))
                 .transport(listener.with_peers(id, peers.clone()))
                 .engine::<E>()
-                .options(Options { apply_ahead_bytes_max, ..options() });
+                .options(options.clone());
             nodes.push(node.start()?);
             disks.push(disk);
         }
@@ -160,7 +165,7 @@ impl Cluster {
     pub(crate) async fn reads(&self, clients: usize, time: Duration) -> Result<Outcome, Failure> {
         let leader = self.leader().clone();
         let outcome = closed_loop(clients, time, move || {
-            let read = leader.read(|sink| sink.0);
+            let read = leader.read(Sink::count);
             async move { read.await.map(drop) }
         });
         Ok(outcome.await?)

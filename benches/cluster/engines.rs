@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate::{MultiPaxos, Raft};
 
-use crate::clusters::{Cluster, Failure, PAYLOAD_BYTES};
+use crate::clusters::{Cluster, Failure, PAYLOAD_BYTES, options};
 use crate::report::median;
 
 const CLIENTS: [usize; 4] = [1, 64, 256, 1024];
@@ -14,7 +14,10 @@ pub(crate) async fn in_turns(rounds: usize, time: Duration) -> Result<(), Failur
     let in_memory = [Cluster::in_memory_on::<Raft>(3).await?, Cluster::in_memory_on::<MultiPaxos>(3).await?];
     compare("in memory", &in_memory, rounds, time).await?;
     stop(in_memory).await;
-    let durable = [Cluster::durable_on::<Raft>(3, 0).await?, Cluster::durable_on::<MultiPaxos>(3, 0).await?];
+    let durable = [
+        Cluster::durable_with::<Raft>(3, options()).await?,
+        Cluster::durable_with::<MultiPaxos>(3, options()).await?,
+    ];
     compare("TCP and files", &durable, rounds, time).await?;
     stop(durable).await;
     Ok(())

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use quorate::DefaultEngine;
+use quorate::{DefaultEngine, Options};
 use tokio::time::sleep;
 
-use crate::clusters::{Cluster, Failure, PAYLOAD_BYTES, command};
+use crate::clusters::{Cluster, Failure, PAYLOAD_BYTES, command, options};
 use crate::load::closed_loop;
 use crate::report::{header, row};
 use crate::slow_disk::Slowness;
@@ -20,11 +20,15 @@ const CLIENTS: usize = 64;
 /// What a state machine may be given before its own node's disk has it, in bytes.
 const AHEAD: [(&str, usize); 2] = [("applied once durable", 0), ("applied ahead", 16 << 20)];
 
+async fn running_ahead(apply_ahead_bytes_max: usize) -> Result<Cluster, Failure> {
+    Cluster::durable_with::<DefaultEngine>(3, Options { apply_ahead_bytes_max, ..options() }).await
+}
+
 /// Writes while the leader's disk takes 5 ms longer for each sync, and before.
 pub(crate) async fn slow_leader(time: Duration) -> Result<(), Failure> {
     header("writes, TCP and files, 5 ms more per sync of the leader's disk");
     for (applied, ahead) in AHEAD {
-        let cluster = Cluster::durable_on::<DefaultEngine>(3, ahead).await?;
+        let cluster = running_ahead(ahead).await?;
         for clients in [1, CLIENTS] {
             for (name, delay) in [("usual", Duration::ZERO), ("leader's disk slow", Duration::from_millis(5))]
             {
@@ -45,7 +49,7 @@ pub(crate) async fn stalls(time: Duration) -> Result<(), Failure> {
     );
     println!("|---|---|---|---|---|");
     for (applied, ahead) in AHEAD {
-        let cluster = Cluster::durable_on::<DefaultEngine>(3, ahead).await?;
+        let cluster = running_ahead(ahead).await?;
         for (name, disk) in
             [("the leader's disk", cluster.leaders_disk()), ("a follower's disk", cluster.a_followers_disk())]
         {

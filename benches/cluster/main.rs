@@ -1,7 +1,7 @@
 //! What a cluster of three does on this machine, beside what the machine itself can do in the same run.
 //!
 //! `cargo bench --bench cluster` prints all tables; `-- --only durable --seconds 5` one of them, with more time for each
-//! measurement.
+//! measurement; `-- --plots benches/plots` also draws them.
 
 mod ceiling;
 mod clusters;
@@ -10,9 +10,12 @@ mod engines;
 mod faults;
 mod limits;
 mod load;
+mod plots;
 mod report;
+mod scaling;
 mod slow_disk;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -20,7 +23,8 @@ use clap::{Parser, ValueEnum};
 use ceiling::Ceiling;
 use clusters::{Cluster, Failure, PAYLOAD_BYTES};
 use load::closed_loop;
-use report::{header, median, row};
+use plots::{Plot, Plots};
+use report::{header, median, median_of, row};
 
 /// Measures clusters in this process. Payload 256 bytes unless said; clients ask at the leader; nodes and clients share one
 /// current-thread runtime, besides each log's own threads.
@@ -29,12 +33,18 @@ struct Options {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Rounds in which the durable cluster and its ceiling take turns; medians are printed.
+    /// Rounds, of which medians are printed; the durable cluster and its ceiling take turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Only these tables.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Table>,
+    /// How long the log becomes, in the table of lengths.
+    #[arg(long, default_value_t = 10_000_000)]
+    entries: u64,
+    /// Draws what is measured over clients, nodes, payloads and lengths of the log as SVG into this folder.
+    #[arg(long)]
+    plots: Option<PathBuf>,
     /// What `cargo bench` says to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -50,41 +60,44 @@ enum Table {
     Faults,
     Nodes,
     Payload,
+    LogLength,
     /// Raft beside Multi-Paxos; wants the feature `multi-paxos`.
     #[cfg(all(feature = "raft", feature = "multi-paxos"))]
     Engines,
 }
 
-const CLIENTS: [usize; 5] = [1, 64, 256, 1024, 4096];
+const CLIENTS: [usize; 7] = [1, 4, 16, 64, 256, 1024, 4096];
 /// Commands that a client hands over at once, where batches are measured.
 const BATCH: usize = 64;
 
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    let time = Duration::try_from_secs_f64(options.seconds)?;
+    let (rounds, time) = (options.rounds, Duration::try_from_secs_f64(options.seconds)?);
     let wanted = |table: &Table| options.only.is_empty() || options.only.contains(table);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut plots = Plots::default();
     println!("each measurement takes {time:?}; payload {PAYLOAD_BYTES} bytes; one current-thread runtime");
     for table in Table::value_variants().iter().filter(|table| wanted(table)) {
         runtime.block_on(async {
             match table {
                 Table::Limits => limits(time),
-                Table::Memory => memory(time).await,
-                Table::Durable => durable(options.rounds, time).await,
+                Table::Memory => memory(rounds, time, &mut plots).await,
+                Table::Durable => durable(rounds, time, &mut plots).await,
                 Table::Open => open(time).await,
-                Table::Reads => reads(time).await,
+                Table::Reads => reads(rounds, time).await,
                 Table::Faults => {
                     faults::slow_leader(time).await?;
                     faults::stalls(time).await
                 }
-                Table::Nodes => nodes(time).await,
-                Table::Payload => payload(time).await,
+                Table::Nodes => scaling::nodes(rounds, time, &mut plots).await,
+                Table::Payload => scaling::payload(rounds, time, &mut plots).await,
+                Table::LogLength => scaling::log_length(options.entries, time, &mut plots).await,
                 #[cfg(all(feature = "raft", feature = "multi-paxos"))]
-                Table::Engines => engines::in_turns(options.rounds, time).await,
+                Table::Engines => engines::in_turns(rounds, time).await,
             }
         })?;
     }
-    Ok(())
+    options.plots.map_or(Ok(()), |dir| plots.draw(&dir))
 }
 
 /// The disk's and the loopback's own.
@@ -101,21 +114,30 @@ fn limits(time: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn memory(time: Duration) -> Result<(), Failure> {
+#[allow(clippy::cast_precision_loss)] // a plot, for people
+async fn memory(rounds: usize, time: Duration, plots: &mut Plots) -> Result<(), Failure> {
     let cluster = Cluster::in_memory(3).await?;
+    let writes = async |clients, batch| {
+        median_of(rounds, async || cluster.writes(clients, batch, PAYLOAD_BYTES, time).await).await
+    };
     header("writes, in memory");
+    let mut points = Vec::new();
     for clients in CLIENTS {
-        row("one at a time", clients, &cluster.writes(clients, 1, PAYLOAD_BYTES, time).await?);
+        let figures = writes(clients, 1).await?;
+        points.push((clients as f64, figures.per_second));
+        row("one at a time", clients, figures);
     }
     for clients in [1, 64] {
-        row("64 at once", clients, &cluster.writes(clients, BATCH, PAYLOAD_BYTES, time).await?);
+        row("64 at once", clients, writes(clients, BATCH).await?);
     }
     cluster.stop().await;
+    plots.series(Plot::Clients, "in memory", points);
     Ok(())
 }
 
 /// The durable cluster and its ceiling, in turns, and the sync alone.
-async fn durable(rounds: usize, time: Duration) -> Result<(), Failure> {
+#[allow(clippy::cast_precision_loss)] // a plot, for people
+async fn durable(rounds: usize, time: Duration, plots: &mut Plots) -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
     let cluster = Cluster::durable(3).await?;
     let ceiling = std::rc::Rc::new(Ceiling::start(dir.path()).await?);
@@ -124,6 +146,7 @@ async fn durable(rounds: usize, time: Duration) -> Result<(), Failure> {
     );
     println!("|---|---|---|---|---|---|---|---|");
     let wanted = CLIENTS.map(|clients| (clients, 1)).into_iter().chain([(64, BATCH)]);
+    let (mut ours_over_clients, mut ceiling_over_clients) = (Vec::new(), Vec::new());
     for (clients, batch) in wanted {
         let mut figures: [Vec<f64>; 7] = Default::default();
         for _ in 0..rounds {
@@ -146,6 +169,10 @@ async fn durable(rounds: usize, time: Duration) -> Result<(), Failure> {
             figures.iter_mut().zip(round).for_each(|(figures, figure)| figures.push(figure));
         }
         let [rate, p50, p99, p999, syncs, top, share] = figures.map(median);
+        if batch == 1 {
+            ours_over_clients.push((clients as f64, rate));
+            ceiling_over_clients.push((clients as f64, top));
+        }
         let name = if batch == 1 { clients.to_string() } else { format!("{clients}, {batch} at once") };
         println!(
             "| {name} | {rate:.0} | {p50:.3} | {p99:.3} | {p999:.3} | {syncs:.1} | {top:.0} | {:.0} % |",
@@ -156,6 +183,8 @@ async fn durable(rounds: usize, time: Duration) -> Result<(), Failure> {
     if let Some(ceiling) = std::rc::Rc::into_inner(ceiling) {
         ceiling.stop();
     }
+    plots.series(Plot::Clients, "TCP and files", ours_over_clients);
+    plots.series(Plot::Clients, "ceiling (TCP, files)", ceiling_over_clients);
     Ok(())
 }
 
@@ -170,46 +199,17 @@ async fn open(time: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn reads(time: Duration) -> Result<(), Failure> {
+async fn reads(rounds: usize, time: Duration) -> Result<(), Failure> {
     let cluster = Cluster::durable(3).await?;
     header("linearizable reads, TCP and files");
     for clients in [1, 64, 1024] {
-        row("idle", clients, &cluster.reads(clients, time).await?);
+        row("idle", clients, median_of(rounds, async || cluster.reads(clients, time).await).await?);
     }
     for clients in [1, 64] {
         let (reads, writes) =
             tokio::join!(cluster.reads(clients, time), cluster.writes(64, 1, PAYLOAD_BYTES, time));
-        row("while 64 clients write", clients, &reads?);
+        row("while 64 clients write, one run", clients, &reads?);
         row("these writes", 64, &writes?);
-    }
-    cluster.stop().await;
-    Ok(())
-}
-
-async fn nodes(time: Duration) -> Result<(), Failure> {
-    header("writes, by number of nodes");
-    for count in [1, 3, 5, 7] {
-        for durable in [false, true] {
-            let cluster =
-                if durable { Cluster::durable(count).await? } else { Cluster::in_memory(count).await? };
-            let name = format!("{count} nodes, {}", if durable { "TCP and files" } else { "in memory" });
-            row(&name, 64, &cluster.writes(64, 1, PAYLOAD_BYTES, time).await?);
-            cluster.stop().await;
-        }
-    }
-    Ok(())
-}
-
-async fn payload(time: Duration) -> Result<(), Failure> {
-    header("writes, TCP and files, by payload");
-    let cluster = Cluster::durable(3).await?;
-    for (bytes, clients) in
-        [(16, 256), (256, 256), (1 << 10, 256), (16 << 10, 64), (64 << 10, 16), (1 << 20, 4)]
-    {
-        let outcome = cluster.writes(clients, 1, bytes, time).await?;
-        #[allow(clippy::cast_precision_loss)] // megabytes, for people
-        let megabytes = outcome.per_second * bytes as f64 / 1e6;
-        row(&format!("{bytes} bytes: {megabytes:.1} MB/s"), clients, &outcome);
     }
     cluster.stop().await;
     Ok(())
