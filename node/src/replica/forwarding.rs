@@ -133,7 +133,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         self.ship(node, Envelope::ForwardRefused { incarnation, sequence, reason }, Bytes::new());
     }
 
-    /// A frame from [`Outputs::frames`] was not taken by the transport.
+    /// A frame from [`Outputs::frames`](super::Outputs::frames) was not taken by the transport.
     pub fn not_sent(&mut self, now: Time, to: NodeId, forwards: Option<u64>, error: SendError) {
         match (forwards, error) {
             (Some(sequence), SendError::TooLarge) => {
