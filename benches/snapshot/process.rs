@@ -62,7 +62,7 @@ fn weigh(from: &Path) -> Result<(), Failure> {
     let (process, mut store) = (std::process::id(), Store::default());
     let before = memory(process, "VmRSS:")?;
     store.restore(&mut File::open(from)?)?;
-    println!("ok {}", memory(process, "VmRSS:")? - before);
+    println!("ok {}", memory(process, "VmRSS:")?.saturating_sub(before));
     stdin().lines().map_while(Result::ok).last();
     drop(store);
     Ok(())
@@ -171,7 +171,7 @@ impl Orders {
     async fn charge(&self, entries: u64) {
         loop {
             let status = self.node.status();
-            let came = status.applied.0 - status.snapshot.0;
+            let came = status.applied.0.saturating_sub(status.snapshot.0);
             if came >= entries {
                 return;
             }
