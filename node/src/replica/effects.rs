@@ -34,15 +34,15 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             return;
         }
         let mut effects = std::mem::take(&mut self.effects);
-        self.hand(now, event, &mut effects);
+        self.step_engine(now, event, &mut effects);
         self.carry_out(now, &mut effects);
         loop {
             if let Some(Shipped { to, first, last, bytes }) = self.shipped.pop() {
-                self.hand(now, Event::Sent { to, first, last, bytes }, &mut effects);
+                self.step_engine(now, Event::Sent { to, first, last, bytes }, &mut effects);
             } else if let Some(OwnEntries { message, body }) = self.own_entries.pop() {
                 let from = self.identity.node;
                 let Some(entries) = self.decode(from, body) else { continue };
-                self.hand(now, Event::Message { from, message, entries: &entries }, &mut effects);
+                self.step_engine(now, Event::Message { from, message, entries: &entries }, &mut effects);
             } else {
                 break;
             }
@@ -55,7 +55,8 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
-    fn hand(&mut self, now: Time, event: Event<'_, E::Message>, effects: &mut Effects<E::Message>) {
+    /// The one way to the engine: where it stands is looked up once, when it may have changed.
+    fn step_engine(&mut self, now: Time, event: Event<'_, E::Message>, effects: &mut Effects<E::Message>) {
         self.engine.step(now, event, effects);
         self.standing = self.engine.standing();
     }
