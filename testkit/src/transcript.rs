@@ -18,6 +18,7 @@
 //! | `window 3` | in clusters that begin from now on, a peer is sent at most three frames ahead of its answers |
 //! | `cluster 3` | three members begin, with empty disks |
 //! | `disk 1 round 7 snapshot 10 log 4 4 5` | node 1 begins again, on a disk in round 7 with a snapshot of all up to entry 10, and entries of these rounds behind it |
+//! | `disk 1 round 7` | node 1 loses its power and begins again on what its disk holds, but in round 7 |
 //! | `timeout 1` | time passes for all until node 1 has waited long enough, and only it notices |
 //! | `tick` | a heartbeat's time passes, and whoever is due notices |
 //! | `propose 1 x` | a client proposes `x` at node 1 |
@@ -154,10 +155,12 @@ impl<E: Engine> Stage<E> {
                 self.bench = Workbench::with_limits(number(count)?, options, 1, self.limits);
             }
             ["disk", node, "round", round, "snapshot", snapshot, "log", ref rounds @ ..] => {
-                let hard_state = self.hard_state.ok_or("this test does not say how to make up a disk")?;
-                let hard_state = Op::HardState(hard_state(number(round)?));
                 let (node, snapshot) = (self.node(node)?, Index(number(snapshot)?));
-                self.bench.start_on(node, hard_state, snapshot, &numbers(rounds)?);
+                self.bench.start_on(node, self.in_round(round)?, snapshot, &numbers(rounds)?);
+            }
+            ["disk", node, "round", round] => {
+                let node = self.node(node)?;
+                self.bench.start_with(node, self.in_round(round)?);
             }
             ["timeout", node] => self.choose(Choice::Timeout(self.node(node)?))?,
             ["tick"] => self.bench.pass(TICK),
@@ -218,6 +221,12 @@ impl<E: Engine> Stage<E> {
             _ => Some("is no expectation of this language".to_owned()),
         };
         found.map_or(Ok(()), Err)
+    }
+
+    /// The hard state of a member in this round.
+    fn in_round(&self, round: &str) -> Result<Op, String> {
+        let hard_state = self.hard_state.ok_or("this test does not say how to make up a disk")?;
+        Ok(Op::HardState(hard_state(number(round)?)))
     }
 
     fn choose(&mut self, choice: Choice) -> Result<(), String> {

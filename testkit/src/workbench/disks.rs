@@ -36,6 +36,18 @@ impl<E: Engine> Workbench<E> {
         self.start(node);
     }
 
+    /// Starts a member again on what its disk holds, save for this hard state: as if it had stood in a round that nobody
+    /// else heard of.
+    pub fn start_with(&mut self, node: NodeId, hard_state: Op) {
+        if let Some(member) = self.members.get_mut(&node) {
+            member.crash();
+            for image in [&mut member.durable, &mut member.view] {
+                image.write([hard_state.clone()].into_iter().collect());
+            }
+            self.start(node);
+        }
+    }
+
     /// A member takes a snapshot of all that it has applied, and keeps so many entries behind it. `false` if nothing is
     /// applied.
     pub fn snapshot(&mut self, node: NodeId, kept: u64) -> bool {
