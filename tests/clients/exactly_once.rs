@@ -11,10 +11,10 @@ use quorate::{Client, ClientOptions, ClientPortOptions, Engine, Error};
 
 use crate::cluster::{Cluster, Counter, LONG};
 
-/// How long the counter is incremented: 20 s, or as the environment says.
+/// How long the counter is incremented: a minute, or as the environment says.
 pub(crate) fn duration() -> Duration {
     let given = std::env::var("QUORATE_CLIENT_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(given.unwrap_or(20))
+    Duration::from_secs(given.unwrap_or(60))
 }
 
 /// A client that never gives up within the test.

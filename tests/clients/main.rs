@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod cluster;
+#[macro_use]
+#[path = "../engines/mod.rs"]
+mod engines;
 mod exactly_once;
 mod ports;
 
@@ -39,8 +42,4 @@ macro_rules! all_chapters {
     };
 }
 
-#[cfg(feature = "raft")]
-all_chapters!(raft, quorate::Raft);
-
-#[cfg(feature = "multi-paxos")]
-all_chapters!(multi_paxos, quorate::MultiPaxos);
+on_every_engine!(all_chapters);

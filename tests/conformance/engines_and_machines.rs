@@ -6,17 +6,16 @@ use quorate::{Applied, StateMachine, snapshot_with_serde};
 use serde::{Deserialize, Serialize};
 use testkit::conformance;
 
-#[cfg(feature = "raft")]
-#[test]
-fn raft() {
-    conformance::engine::<quorate::Raft>(&quorate::RaftOptions::default());
+macro_rules! engine {
+    ($name:ident, $engine:ty) => {
+        #[test]
+        fn $name() {
+            conformance::engine::<$engine>(&<$engine as quorate::Engine>::Options::default());
+        }
+    };
 }
 
-#[cfg(feature = "multi-paxos")]
-#[test]
-fn multi_paxos() {
-    conformance::engine::<quorate::MultiPaxos>(&quorate::MultiPaxosOptions::default());
-}
+on_every_engine!(engine);
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Sum(u64);

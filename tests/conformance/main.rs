@@ -2,6 +2,9 @@
 //! suites must tell by its name.
 
 mod broken;
+#[macro_use]
+#[path = "../engines/mod.rs"]
+mod engines;
 mod engines_and_machines;
 mod kept_log;
 

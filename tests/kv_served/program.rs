@@ -21,9 +21,10 @@ fn built() -> PathBuf {
     let profile = this_test.ancestors().nth(2).expect("a test lies in the folder `deps` of its profile");
     let program = profile.join("examples").join("kv");
     let built = fs::metadata(&program).and_then(|metadata| metadata.modified());
-    // One that was built without TLS would be no good, and cargo knows.
+    // One that was built without TLS, or with other engines, would be no good, and cargo knows.
     if !cfg!(feature = "tls")
         && built.is_ok_and(|built| built >= newest_source(Path::new(env!("CARGO_MANIFEST_DIR"))))
+        && has_our_engines(&program)
     {
         return program;
     }
@@ -36,6 +37,14 @@ fn built() -> PathBuf {
     }
     assert!(cargo.status().expect("cargo runs").success(), "examples/kv does not build");
     program
+}
+
+/// Whether the engines that a program offers are those that this test was built with.
+fn has_our_engines(program: &Path) -> bool {
+    let ours = same_features().into_iter().filter(|word| ["raft", "multi-paxos", "paxos"].contains(word));
+    let offered = format!("[possible values: {}]", ours.collect::<Vec<_>>().join(", "));
+    let help = Command::new(program).args(["node", "--help"]).output();
+    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains(&offered))
 }
 
 /// When a source that the program is made of was last changed.

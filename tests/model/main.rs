@@ -4,8 +4,11 @@
 //! The bounds here take seconds. `QUORATE_STATES=5000000 cargo test --profile proof --all-features --test model --
 //! --nocapture` goes further; each test prints how far it came.
 
-#![cfg(any(feature = "raft", feature = "multi-paxos"))]
+#![cfg(feature = "__engine")]
 
+#[macro_use]
+#[path = "../engines/mod.rs"]
+mod engines;
 #[cfg(all(feature = "raft", feature = "__mutations"))]
 mod seeded;
 
@@ -91,7 +94,4 @@ macro_rules! mount {
     };
 }
 
-#[cfg(feature = "raft")]
-mount!(raft, quorate::Raft);
-#[cfg(feature = "multi-paxos")]
-mount!(multi_paxos, quorate::MultiPaxos);
+on_every_engine!(mount);
