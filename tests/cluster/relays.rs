@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use quorate::{
-    Applied, Arrival, CompactionPolicy, Engine, FileLog, Frame, Identity, Lane, LocalNetwork, LocalTransport,
-    Node, NodeId, Options, SendError, SnapshotSource, StateMachine, Transport, TransportError,
-    snapshot_with_serde,
+    Applied, Arrival, CompactionPolicy, Engine, FileLog, Frame, Identity, Index, Lane, LocalNetwork,
+    LocalTransport, Node, NodeId, Options, SendError, SnapshotSource, StateMachine, Transport,
+    TransportError, snapshot_with_serde,
 };
 use serde::{Deserialize, Serialize};
 
@@ -136,8 +135,8 @@ impl Cluster {
         for _ in 0..100 {
             self.node(leader).propose(1).await.unwrap();
         }
-        while [leader, follower].iter().any(|id| self.node(*id).status().snapshot.0 < 80) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        for id in [leader, follower] {
+            while self.node(id).take_snapshot().await.unwrap() < Index(80) {}
         }
         assert_eq!(self.node(follower).leader().await.unwrap().0, leader, "it leads all the time");
         (leader, follower, away)
@@ -155,8 +154,8 @@ pub(crate) async fn whoever_is_a_little_behind_is_sent_no_snapshot<E: Engine>() 
         writer.propose(1).await.unwrap();
     }
     // The others compact, time and again; what it lacks stands behind their snapshots.
-    while (1..=3).filter(|id| *id != behind).any(|id| cluster.node(id).status().snapshot.0 < 80) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for id in (1..=3).filter(|id| *id != behind) {
+        while cluster.node(id).take_snapshot().await.unwrap() < Index(80) {}
     }
     cluster.network.heal();
     while cluster.node(behind).read(|heavy| heavy.count).await != Ok(101) {}
