@@ -118,28 +118,64 @@ pub(crate) fn encoded_len(ops: &[Op]) -> usize {
     HEADER_BYTES + ops.iter().map(operation::encoded_len).sum::<usize>()
 }
 
+/// What the header of a batch says of its operations.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Body {
+    op_count: u32,
+    ops_checksum: u32,
+}
+
+impl Body {
+    /// Appends an operation to the body that ends where `out` does. Returns the bytes it takes.
+    pub(crate) fn push(&mut self, op: &Op, seed: Seed, out: &mut Vec<u8>) -> usize {
+        let at = out.len();
+        operation::encode(op, seed, out);
+        self.count(&out[at..]);
+        out.len() - at
+    }
+
+    /// Gives all operations of a body the checksums that they have in a segment of that seed.
+    pub(crate) fn seed_again(mut bytes: &mut [u8], seed: Seed) -> Self {
+        let mut body = Self::default();
+        while !bytes.is_empty() {
+            let taken = operation::seed_again(bytes, seed);
+            body.count(bytes);
+            bytes = &mut bytes[taken..];
+        }
+        body
+    }
+
+    fn count(&mut self, op: &[u8]) {
+        self.op_count += 1;
+        self.ops_checksum = crc32c::crc32c_append(self.ops_checksum, &op[..operation::HEADER_BYTES]);
+    }
+
+    /// The header of a batch that has this body, of so many bytes, at that place.
+    pub(crate) fn header(self, bytes: usize, place: &Place) -> BatchHeader {
+        BatchHeader {
+            body_bytes: bytes as u32,
+            op_count: self.op_count,
+            ops_checksum: self.ops_checksum,
+            file_pages: place.file_pages,
+            seq: place.seq,
+            durable_seq: place.durable_seq,
+            prev_checksum: place.prev_checksum,
+            reach: place.reach,
+            is_end: place.is_end,
+        }
+    }
+}
+
 /// Appends a batch, with `padding` zeros behind its operations. Returns its header's checksum.
-pub(crate) fn encode(ops: &[Op], padding: usize, place: Place, out: &mut Vec<u8>) -> u32 {
+pub(crate) fn encode(ops: &[Op], padding: usize, place: &Place, out: &mut Vec<u8>) -> u32 {
     let start = out.len();
     out.put_bytes(0, HEADER_BYTES);
-    let mut ops_checksum = 0;
+    let mut body = Body::default();
     for op in ops {
-        let at = out.len();
-        operation::encode(op, place.seed, out);
-        ops_checksum = crc32c::crc32c_append(ops_checksum, &out[at..at + operation::HEADER_BYTES]);
+        body.push(op, place.seed, out);
     }
     out.put_bytes(0, padding);
-    let header = BatchHeader {
-        body_bytes: (out.len() - start - HEADER_BYTES) as u32,
-        op_count: ops.len() as u32,
-        ops_checksum,
-        file_pages: place.file_pages,
-        seq: place.seq,
-        durable_seq: place.durable_seq,
-        prev_checksum: place.prev_checksum,
-        reach: place.reach,
-        is_end: place.is_end,
-    };
+    let header = body.header(out.len() - start - HEADER_BYTES, place);
     let (bytes, checksum) = header.encode(place.seed, place.offset);
     out[start..start + HEADER_BYTES].copy_from_slice(&bytes);
     checksum

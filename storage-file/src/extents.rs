@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use consensus_api::{Index, Op, record};
 
+use crate::parts::Part;
 use crate::segment::Segment;
 
 /// The largest piece of the log that is found as one, and so the most that is read in vain to get at an entry in it.
@@ -91,6 +92,16 @@ impl fmt::Debug for Extents {
 }
 
 impl Extents {
+    /// Takes into account a part of a batch whose body begins at `body_at`.
+    pub(crate) fn take(&mut self, part: &Part, body_at: u64, segment: &Arc<Segment>) {
+        match part {
+            Part::Entries(span, _) | Part::Membership(span, _) => {
+                self.put(&Span { offset: body_at + span.offset, ..*span }, segment);
+            }
+            Part::Other(op) => self.replay(op),
+        }
+    }
+
     /// Takes an operation into account that puts nothing.
     pub(crate) fn replay(&mut self, op: &Op) {
         match op {

@@ -37,13 +37,15 @@
 //! # How a write becomes durable
 //!
 //! ```text
-//! submit ─► queue ─► log thread: take all that is queued ─► one write ─► one sync ─► index ─► wake the owner, once
+//! submit: encode ─► queue ─► log thread: take all that is queued ─► headers ─► one write ─► one sync ─► index
+//!                                                                                ─► wake the owner, once
 //! ```
 //!
-//! While a sync is under way the next batches queue up, and go out together: that is the group commit. There is no
-//! timer in it. Segments are filled with zeros beforehand, by another thread, so that a sync writes data and changes
-//! nothing about the file; moving on to the next one costs the log nothing but a header. Files that a compaction frees are
-//! used again as they are.
+//! A batch is encoded when it is submitted, where its entries are at hand; so what waits is a copy of them. While a sync
+//! is under way the next batches queue up, and go out together: that is the group commit. There is no timer in it.
+//! Segments are filled with zeros beforehand, by another thread, so that a sync writes data and changes nothing about the
+//! file; moving on to the next one costs the log nothing but a header. Files that a compaction frees are used again as
+//! they are.
 //!
 //! A batch that holds only hints ([`Batch::is_lazy`](consensus_api::Batch::is_lazy)) is written at once and synced with
 //! the next batch that needs it. It is reported durable then, and not before.
@@ -92,7 +94,8 @@
 //!
 //! `disk` is the file layer, [`simulated`] one that loses what was not synced, and [`faulty`] one that fails as it is
 //! told. `belief` decides what is believed, with `place` and `aside`. `operation`, `batch`, `segment`,
-//! `identity` and `snapshot_file` are the byte forms. `writer`, `spare` and `recycled` write; `window`, `scan`, `contents`, `recovery`
+//! `identity` and `snapshot_file` are the byte forms. `group` and `queue` take in, with `parts`; `writer`, `spare` and
+//! `recycled` write; `window`, `scan`, `contents`, `recovery`
 //! and `attach` open; `extents` and `reader` read; `log` and `snapshots` are what others see.
 
 mod aside;
@@ -104,12 +107,15 @@ pub mod disk;
 mod extents;
 #[doc(hidden)]
 pub mod faulty;
+mod group;
 mod identity;
 #[cfg(feature = "tool")]
 pub mod inspect;
 mod log;
 mod operation;
+mod parts;
 mod place;
+mod queue;
 mod reader;
 mod recovery;
 mod recycled;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
@@ -15,16 +14,15 @@ use crate::attach;
 use crate::belief::Confirmed;
 use crate::disk::{Folder, Lock, RealFolder};
 use crate::identity;
+use crate::queue::{News, Queue};
 use crate::reader::FileReader;
 use crate::recycled::Recycled;
 use crate::segment;
 use crate::shared::Shared;
 use crate::snapshots::FileSnapshots;
 use crate::worker::Worker;
-use crate::writer::{Mark, Writer, Written};
+use crate::writer::{Mark, Writer};
 
-/// One write takes in what is queued up to about this much. What then still waits goes into the next.
-const GROUP_BYTES: usize = 4 << 20;
 /// How long nothing must come before the end of the log is marked.
 const IDLE: Duration = Duration::from_millis(20);
 /// How long to wait before a full disk is tried again.
@@ -61,6 +59,7 @@ pub struct FileLog {
     folder: Arc<dyn Folder>,
     options: FileLogOptions,
     shared: Arc<Shared>,
+    queue: Arc<Queue>,
     /// Serves reads.
     reads: Worker,
     /// Serves snapshots, prepares segments and removes them.
@@ -73,19 +72,12 @@ pub struct FileLog {
     _lock: Box<dyn Lock>,
 }
 
-type Queued = (WriteSeq, Batch);
-
+/// Who writes.
 enum Drive {
-    /// Not attached yet.
+    /// Nobody: not attached yet.
     Idle,
-    Thread {
-        queue: Sender<Queued>,
-        thread: thread::JoinHandle<()>,
-    },
-    Inline {
-        queue: Vec<Queued>,
-        writer: Box<Writer>,
-    },
+    Thread(thread::JoinHandle<()>),
+    Inline(Box<Writer>),
 }
 
 impl FileLog {
@@ -127,6 +119,7 @@ impl FileLog {
             options,
             recycled,
             shared: Arc::default(),
+            queue: Arc::default(),
             reads,
             background,
             drive: Drive::Idle,
@@ -159,10 +152,9 @@ impl LogStorage for FileLog {
             &self.recycled,
         )?;
         self.drive = if self.options.inline {
-            Drive::Inline { queue: Vec::new(), writer: Box::new(writer) }
+            Drive::Inline(Box::new(writer))
         } else {
-            let (sender, queue) = channel();
-            let shared = self.shared.clone();
+            let (shared, queue) = (self.shared.clone(), self.queue.clone());
             let run = move || {
                 let ends = FailsWhenDropped(shared.clone());
                 if let Err(error) = serve(&mut writer, &queue, &shared) {
@@ -173,7 +165,7 @@ impl LogStorage for FileLog {
             let started = thread::Builder::new().name("quorate-log".to_owned()).spawn(run);
             let thread =
                 started.map_err(StorageError::io("cannot start a thread for", self.folder.path()))?;
-            Drive::Thread { queue: sender, thread }
+            Drive::Thread(thread)
         };
         Ok(recovered)
     }
@@ -187,15 +179,12 @@ impl LogStorage for FileLog {
                 .fail(StorageError::Unsupported { what: "a batch of more than 1 GiB cannot be written" });
             return Err(StorageError::Poisoned);
         }
-        match &mut self.drive {
-            Drive::Idle => return Err(NOT_ATTACHED),
-            Drive::Thread { queue, .. } => {
-                queue.send((seq, batch)).map_err(|_| StorageError::Poisoned)?;
-            }
-            Drive::Inline { queue, .. } => {
-                queue.push((seq, batch));
-                self.shared.wake();
-            }
+        if matches!(self.drive, Drive::Idle) {
+            return Err(NOT_ATTACHED);
+        }
+        self.queue.push(seq, batch, self.shared.seed());
+        if self.options.inline {
+            self.shared.wake();
         }
         Ok(())
     }
@@ -203,13 +192,14 @@ impl LogStorage for FileLog {
     fn poll_durable(&mut self, cx: &mut Context<'_>) -> Poll<Result<WriteSeq, StorageError>> {
         match &mut self.drive {
             Drive::Idle => return Poll::Ready(Err(NOT_ATTACHED)),
-            Drive::Inline { queue, writer } if !queue.is_empty() && !self.shared.is_failed() => {
-                if writer.is_full() {
+            Drive::Inline(writer) if !self.shared.is_failed() => {
+                let has_work = !writer.group().is_done() || !self.queue.is_empty();
+                if has_work && writer.is_full() {
                     writer.request_room();
                 }
-                write(writer, queue, &self.shared).unwrap_or_else(|error| self.shared.fail(error));
+                write(writer, &self.queue, &self.shared).unwrap_or_else(|error| self.shared.fail(error));
             }
-            Drive::Thread { .. } | Drive::Inline { .. } => {}
+            Drive::Thread(_) | Drive::Inline(_) => {}
         }
         self.shared.poll(cx)
     }
@@ -235,50 +225,37 @@ impl LogStorage for FileLog {
 const NOT_ATTACHED: StorageError = StorageError::Unsupported { what: "a log is attached before it is used" };
 
 /// Writes what is queued, as far as there is room, and tells.
-fn write(writer: &mut Writer, queue: &mut Vec<Queued>, shared: &Shared) -> Result<(), StorageError> {
-    let Written { durable, taken } = writer.write(queue)?;
-    if let Some(durable) = durable {
-        shared.publish(durable);
+fn write(writer: &mut Writer, queue: &Queue, shared: &Shared) -> Result<(), StorageError> {
+    while queue.refill(writer.group()) {
+        if let Some(durable) = writer.write()? {
+            shared.publish(durable);
+        }
+        writer.free_compacted()?;
+        if !writer.group().is_done() {
+            break;
+        }
     }
-    // Nobody waits for them to be given back.
-    queue.drain(..taken);
-    writer.free_compacted()
+    Ok(())
 }
 
 /// The log's thread: takes what is queued, all at once, writes it, syncs it, and tells. While a sync is under way, what
 /// comes next queues up; there is no timer in the path of a write.
-fn serve(writer: &mut Writer, queue: &Receiver<Queued>, shared: &Shared) -> Result<(), StorageError> {
-    let mut group = Vec::new();
+fn serve(writer: &mut Writer, queue: &Queue, shared: &Shared) -> Result<(), StorageError> {
     loop {
-        let (received, has_ended) = match patience(writer) {
-            Some(patience) => match queue.recv_timeout(patience) {
-                Ok(first) => (Some(first), false),
-                Err(error) => (None, error == RecvTimeoutError::Disconnected),
-            },
-            None => queue.recv().map_or((None, true), |first| (Some(first), false)),
-        };
-        let is_idle = received.is_none();
-        group.extend(received);
-        let mut bytes: usize = group.iter().map(|(_, batch)| batch.entry_bytes()).sum();
-        while bytes < GROUP_BYTES
-            && let Ok(next) = queue.try_recv()
-        {
-            bytes += next.1.entry_bytes();
-            group.push(next);
-        }
-        if !group.is_empty() {
-            write(writer, &mut group, shared)?;
-        }
-        if has_ended {
-            break;
-        }
-        if is_idle {
-            if writer.is_full() {
-                writer.request_room();
+        let has_room = writer.group().is_done();
+        let news = queue.wait(patience(writer), has_room);
+        write(writer, queue, shared)?;
+        match news {
+            News::Batches => {}
+            News::Silence => {
+                if writer.is_full() {
+                    writer.request_room();
+                }
+                if writer.wants_mark() {
+                    writer.mark(Mark::Idle)?;
+                }
             }
-            if writer.wants_mark() {
-                writer.mark(Mark::Idle)?;
-            }
+            News::End => break,
         }
     }
     if let Some(durable) = writer.close()? {
@@ -288,8 +265,9 @@ fn serve(writer: &mut Writer, queue: &Receiver<Queued>, shared: &Shared) -> Resu
 }
 
 /// How long to wait for something to write before there is something else to do.
-fn patience(writer: &Writer) -> Option<Duration> {
-    if writer.wants_mark() { Some(IDLE) } else { writer.is_full().then_some(FULL) }
+fn patience(writer: &mut Writer) -> Option<Duration> {
+    let waits_for_room = writer.is_full() || !writer.group().is_done();
+    if writer.wants_mark() { Some(IDLE) } else { waits_for_room.then_some(FULL) }
 }
 
 /// However the log's thread ends, nobody waits for it in vain. After an ordinary end nobody is left to ask.
@@ -304,16 +282,16 @@ impl Drop for FailsWhenDropped {
 impl Drop for FileLog {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.drive, Drive::Idle) {
-            Drive::Thread { queue, thread } => {
-                drop(queue);
+            Drive::Thread(thread) => {
+                self.queue.end();
                 // A panic there was told through the failure it left.
                 drop(thread.join());
             }
             // Nobody is left to hear of an error.
-            Drive::Inline { mut queue, mut writer } if !self.shared.is_failed() => {
-                drop(write(&mut writer, &mut queue, &self.shared).and_then(|()| writer.close()));
+            Drive::Inline(mut writer) if !self.shared.is_failed() => {
+                drop(write(&mut writer, &self.queue, &self.shared).and_then(|()| writer.close()));
             }
-            Drive::Idle | Drive::Inline { .. } => {}
+            Drive::Idle | Drive::Inline(_) => {}
         }
         self.background.drain();
     }

@@ -28,7 +28,7 @@ pub(crate) fn encoded_len(op: &Op) -> usize {
     (HEADER_BYTES + payload).next_multiple_of(8)
 }
 
-/// Appends an operation.
+/// Appends an operation. Its checksum holds in a segment of that seed.
 pub(crate) fn encode(op: &Op, seed: Seed, out: &mut Vec<u8>) {
     let start = out.len();
     out.put_bytes(0, HEADER_BYTES);
@@ -42,6 +42,17 @@ pub(crate) fn encode(op: &Op, seed: Seed, out: &mut Vec<u8>) {
     out[start..start + 8].copy_from_slice(&covered);
     out[start + 8..start + 12].copy_from_slice(&checksum.to_le_bytes());
     out.resize((start + HEADER_BYTES + len).next_multiple_of(8), 0);
+}
+
+/// Gives the operation at the front of `bytes`, as [`encode`] has left it, the checksum that holds in a segment of that
+/// seed. Returns how many bytes it takes.
+pub(crate) fn seed_again(bytes: &mut [u8], seed: Seed) -> usize {
+    let covered: [u8; 8] = std::array::from_fn(|at| bytes[at]);
+    let [kind, _, _, _, len @ ..] = covered;
+    let len = u32::from_le_bytes(len) as usize;
+    let checksum = checksum(seed, covered, &bytes[HEADER_BYTES..HEADER_BYTES + guarded_len(kind, len)]);
+    bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
+    (HEADER_BYTES + len).next_multiple_of(8)
 }
 
 fn encode_payload(op: &Op, out: &mut Vec<u8>) -> u8 {

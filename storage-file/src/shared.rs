@@ -1,11 +1,13 @@
 //! What the writer, the readers and the log's owner share: where the entries are, and how far everything is durable.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use consensus_api::{StorageError, WriteSeq};
 
 use crate::extents::Extents;
+use crate::operation::Seed;
 
 /// Locks. A thread that panicked with the lock held has left nothing half done: no section that holds one can fail.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -17,6 +19,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Shared {
     extents: Mutex<Extents>,
     progress: Mutex<Progress>,
+    seed: AtomicU32,
 }
 
 #[derive(Default)]
@@ -41,6 +44,16 @@ impl Shared {
     /// Where the entries are.
     pub(crate) fn extents(&self) -> MutexGuard<'_, Extents> {
         lock(&self.extents)
+    }
+
+    /// The seed of the segment being written. Another may be by the time this is used.
+    pub(crate) fn seed(&self) -> Seed {
+        Seed(self.seed.load(Ordering::Relaxed))
+    }
+
+    /// The log has moved on to a segment of that seed.
+    pub(crate) fn set_seed(&self, seed: Seed) {
+        self.seed.store(seed.0, Ordering::Relaxed);
     }
 
     /// Everything up to `seq` is durable.

@@ -1,23 +1,23 @@
 //! The writer: the only one to write to the log. Groups of batches go out in one write and one sync.
 
-mod parts;
 mod turnover;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use consensus_api::mutation::mutated;
-use consensus_api::{Batch, Op, Outline, Run, StorageError, StoreId, WriteSeq};
+use consensus_api::{Op, Outline, StorageError, StoreId, WriteSeq};
 
 use crate::batch::{self, PAGE_BYTES, Place};
 use crate::disk::{Folder, is_full};
-use crate::extents::Span;
+use crate::group::{Encoded, Group};
+use crate::parts::Part;
 use crate::recycled::Recycled;
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::spare::Spare;
 use crate::worker::Worker;
-use parts::{Part, parts};
 use turnover::Seal;
 pub(crate) use turnover::{Setup, create_first};
 
@@ -28,9 +28,6 @@ const MARK_BYTES: u64 = batch::HEADER_BYTES as u64;
 const EXTENSION_BYTES: u64 = 1 << 20;
 /// Entries leave this much of a segment, or an eighth of a small one, to the hard state and to compactions.
 const KEPT_BYTES: u64 = 64 << 10;
-/// A buffer that one huge group has blown up is not kept.
-const BUFFER_KEPT_BYTES: usize = 8 << 20;
-
 /// Where the log goes on.
 pub(crate) struct Writer {
     folder: Arc<dyn Folder>,
@@ -51,7 +48,11 @@ pub(crate) struct Writer {
     is_fresh: bool,
     /// The next batch begins here.
     end: u64,
-    /// Encoded, not yet written; what it ends with, ends at `end`.
+    /// The batches to be written now.
+    group: Group,
+    /// What of the group's bytes has its place, and is not yet written: it ends at `end`.
+    run: Range<usize>,
+    /// What the writer itself has to write: it stands right before that.
     buffer: Vec<u8>,
     /// Where the batches of the group being written stand; those without operations stand nowhere.
     placed: Vec<(u64, Arc<Segment>)>,
@@ -83,31 +84,29 @@ pub(crate) enum Mark {
     Closed,
 }
 
-/// How far a group came.
-pub(crate) struct Written {
-    /// Everything up to here is durable, if there is news.
-    pub(crate) durable: Option<WriteSeq>,
-    /// So many of its batches were written. For the others there is no room.
-    pub(crate) taken: usize,
-}
-
 impl Writer {
-    /// Writes a group of batches: one write and one sync, unless the group goes beyond the segment. Stops early if the
-    /// disk is full; what was not taken can be handed in again.
-    pub(crate) fn write(&mut self, group: &[(WriteSeq, Batch)]) -> Result<Written, StorageError> {
+    /// The batches to be written by [`write`](Self::write).
+    pub(crate) const fn group(&mut self) -> &mut Group {
+        &mut self.group
+    }
+
+    /// Writes the group: one write and one sync, unless it goes beyond the segment. Stops early if the disk is full; what
+    /// is not written stays in the group. Returns up to where everything is durable, if there is news.
+    pub(crate) fn write(&mut self) -> Result<Option<WriteSeq>, StorageError> {
         self.placed.clear();
-        let mut taken = 0;
-        for (_, batch) in group {
-            if !batch.is_empty() {
-                let Some(body_at) = self.stage(batch.ops())? else { break };
-                self.placed.push((body_at, self.segment.clone()));
+        let first = self.group.written();
+        let mut end = first;
+        while let Some(batch) = self.group.batches().get(end).copied() {
+            if !batch.is_empty() && !self.stage(end, &batch)? {
+                break;
             }
-            taken += 1;
+            end += 1;
         }
         self.flush()?;
-        let group = &group[..taken];
-        let last = group.last().map(|(seq, _)| *seq);
-        let durable = if group.iter().any(|(_, batch)| !batch.is_lazy()) {
+        self.group.set_written(end);
+        let written = &self.group.batches()[first..end];
+        let last = written.last().map(|batch| batch.seq);
+        let durable = if written.iter().any(|batch| !batch.is_lazy) {
             self.sync()?;
             last
         } else if self.placed.is_empty() && self.unsynced.is_none() {
@@ -116,44 +115,45 @@ impl Writer {
             self.unsynced = last.or(self.unsynced);
             None
         };
-        self.index(group);
+        self.index(first..end);
         self.group_began_in = self.segment.header.seq;
-        Ok(Written { durable, taken })
+        Ok(durable)
     }
 
     /// Shows readers what was written.
-    fn index(&mut self, group: &[(WriteSeq, Batch)]) {
+    fn index(&mut self, written: Range<usize>) {
         let mut extents = self.shared.extents();
-        let batches = group.iter().filter(|(_, batch)| !batch.is_empty());
-        for ((_, batch), (body_at, segment)) in batches.zip(self.placed.drain(..)) {
-            parts(batch.ops(), body_at, |part| match part {
-                Part::Entries(span, ..) => extents.put(&span, &segment),
-                Part::Other(op) => {
-                    extents.replay(op);
-                    self.has_compacted |= matches!(op, Op::Compact { .. });
-                }
-            });
+        let batches = self.group.batches()[written].iter().filter(|batch| !batch.is_empty());
+        for (batch, (body_at, segment)) in batches.zip(self.placed.drain(..)) {
+            for part in self.group.parts(batch) {
+                extents.take(part, body_at, &segment);
+                self.has_compacted |= matches!(part, Part::Other(Op::Compact { .. }));
+            }
         }
     }
 
-    /// Encodes a batch. Returns where its body begins; `None` if there is no room for it.
-    fn stage(&mut self, ops: &[Op]) -> Result<Option<u64>, StorageError> {
-        let bytes = batch::encoded_len(ops) as u64;
-        let holds_entries = ops.iter().any(|op| matches!(op, Op::Put(_)));
+    /// Gives a batch of the group its place. `false` if there is no room for it.
+    fn stage(&mut self, number: usize, batch: &Encoded) -> Result<bool, StorageError> {
+        let bytes = (batch.end - batch.start) as u64;
+        let holds_entries = self.group.parts(batch).iter().any(|part| !matches!(part, Part::Other(_)));
         let kept = if holds_entries { KEPT_BYTES.min(self.segment_bytes / 8) } else { 0 };
         if !self.make_room(bytes + kept)? {
-            return Ok(None);
+            return Ok(false);
         }
-        let outline = &mut self.outline;
-        parts(ops, self.end, |part| match part {
-            Part::Entries(_, _, Some(membership)) => outline.put(membership),
-            Part::Entries(Span { first, last, .. }, generation, None) => {
-                outline.put_run(Run { first, last, generation });
-            }
-            Part::Other(op) => outline.replay(op),
-        });
+        for part in self.group.parts(batch) {
+            part.replay(&mut self.outline);
+        }
         self.is_fresh = false;
-        Ok(Some(self.encode(ops, 0, false)))
+        let place = self.place(false);
+        let checksum = self.group.seal(number, &place);
+        if self.run.is_empty() {
+            self.run = batch.start..batch.start;
+        }
+        assert_eq!(self.run.end, batch.start, "what goes out in one write stands together");
+        self.run.end = batch.end;
+        self.placed.push((place.offset + batch::HEADER_BYTES as u64, self.segment.clone()));
+        self.advance(bytes, checksum);
+        Ok(true)
     }
 
     /// Makes room for that many bytes: here, in the next segment if that is ready, or by making this one longer. `false`
@@ -206,9 +206,18 @@ impl Writer {
         Ok(true)
     }
 
-    fn encode(&mut self, ops: &[Op], padding: usize, is_end: bool) -> u64 {
+    /// Encodes a batch of the writer's own.
+    fn encode(&mut self, ops: &[Op], padding: usize, is_end: bool) {
+        assert!(self.run.is_empty(), "what is written is written in order");
+        let before = self.buffer.len();
+        let checksum = batch::encode(ops, padding, &self.place(is_end), &mut self.buffer);
+        self.advance((self.buffer.len() - before) as u64, checksum);
+    }
+
+    /// Where the next batch goes.
+    fn place(&self, is_end: bool) -> Place {
         let needed = self.segment.header.seq - self.oldest_claimed;
-        let place = Place {
+        Place {
             seed: self.segment.seed,
             offset: self.end,
             seq: self.next_batch,
@@ -217,24 +226,28 @@ impl Writer {
             file_pages: u32::try_from(self.capacity / PAGE_BYTES).unwrap_or(u32::MAX),
             reach: u32::try_from(needed + 1).unwrap_or(0),
             is_end,
-        };
-        let before = self.buffer.len();
-        self.prev_checksum = batch::encode(ops, padding, place, &mut self.buffer);
-        let body_at = self.end + batch::HEADER_BYTES as u64;
-        self.end += (self.buffer.len() - before) as u64;
-        self.next_batch += 1;
-        assert!(self.end <= self.capacity, "what is written lies within what is durably there");
-        body_at
+        }
     }
 
+    /// A batch of so many bytes has its place.
+    fn advance(&mut self, bytes: u64, checksum: u32) {
+        self.prev_checksum = checksum;
+        self.end += bytes;
+        self.next_batch += 1;
+        assert!(self.end <= self.capacity, "what is written lies within what is durably there");
+    }
+
+    /// Writes what has its place.
     fn flush(&mut self) -> Result<(), StorageError> {
-        if !self.buffer.is_empty() {
-            let offset = self.end - self.buffer.len() as u64;
-            let written = self.segment.file.write_at(&self.buffer, offset);
+        let run = &self.group.bytes()[self.run.clone()];
+        let mut offset = self.end - (self.buffer.len() + run.len()) as u64;
+        for piece in [&self.buffer[..], run].into_iter().filter(|piece| !piece.is_empty()) {
+            let written = self.segment.file.write_at(piece, offset);
             written.map_err(StorageError::io("cannot write to", &self.segment.path))?;
-            self.buffer.clear();
-            self.buffer.shrink_to(BUFFER_KEPT_BYTES);
+            offset += piece.len() as u64;
         }
+        self.buffer.clear();
+        self.run = 0..0;
         Ok(())
     }
 

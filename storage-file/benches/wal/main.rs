@@ -67,26 +67,35 @@ fn main() {
 
 fn one_writer(dir: &Path, arguments: &Arguments) {
     println!(
-        "| one writer, 256 bytes | raw write + fdatasync per second | log per second | ratio |\n|---|---|---|---|"
+        "| one writer, 256 bytes | raw write + fdatasync per second | log, the writer waits, per second | ratio | \
+         log, the next batch handed in meanwhile, per second | ratio |\n|---|---|---|---|---|---|"
     );
     for batch in arguments.batches.iter().copied() {
-        let (mut raws, mut logs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut raws, mut waitings, mut aheads) = (Vec::new(), Vec::new(), Vec::new());
         let bytes = writers::batch_bytes(batch as usize);
         let mut raw = raw::Raw::new(&dir.join(format!("raw-{batch}")), bytes);
         let mut log = writers::One::new(&dir.join(format!("log-{batch}")), batch);
         for _ in 0..arguments.rounds {
-            // They take turns of a tenth each, so that a disk's bad moments hit both.
-            let (mut raw_count, mut log_count) = (0.0, 0.0);
+            // They take turns of a tenth each, so that a disk's bad moments hit all.
+            let time = arguments.seconds / 10.0;
+            let mut counts = [0.0; 3];
             for _ in 0..10 {
-                raw_count += raw.per_second(arguments.seconds / 10.0);
-                log_count += log.per_second(arguments.seconds / 10.0);
+                counts[0] += raw.per_second(time);
+                counts[1] += log.per_second(time, 1);
+                counts[2] += log.per_second(time, 2);
             }
-            raws.push(raw_count / 10.0);
-            logs.push(log_count / 10.0);
-            ratios.push(log_count / raw_count);
+            for (column, count) in [&mut raws, &mut waitings, &mut aheads].into_iter().zip(counts) {
+                column.push(count / 10.0);
+            }
         }
-        let (raw, log, ratio) = (median(raws), median(logs), median(ratios));
-        println!("| batches of {batch} | {raw:.0} | {log:.0} | {ratio:.2} |");
+        let ratio = |log: &[f64]| median(log.iter().zip(&raws).map(|(log, raw)| log / raw).collect());
+        let (waiting, ahead) = (ratio(&waitings), ratio(&aheads));
+        println!(
+            "| batches of {batch} | {:.0} | {:.0} | {waiting:.2} | {:.0} | {ahead:.2} |",
+            median(raws),
+            median(waitings),
+            median(aheads)
+        );
     }
 }
 

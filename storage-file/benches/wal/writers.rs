@@ -1,4 +1,4 @@
-//! One writer that waits for each batch, and many that share syncs.
+//! One writer, which waits for each batch or keeps a further one under way, and many that share syncs.
 
 use std::future::poll_fn;
 use std::path::Path;
@@ -67,13 +67,17 @@ fn warm(mut log: FileLog) -> (FileLog, u64) {
     (log, last)
 }
 
-/// A writer that waits for each of its batches. Behind it the log is compacted, as it is in any service that runs for a
-/// while: so segments are used again, and none has to be filled with zeros.
+/// One writer. Behind it the log is compacted, as it is in any service that runs for a while: so segments are used again,
+/// and none has to be filled with zeros.
 pub(crate) struct One {
     log: FileLog,
+    plan: FaultPlan,
+    /// The batch submitted last.
+    seq: u64,
+    /// What comes to the log is there already.
+    next: Batch,
     last: u64,
     entries: u64,
-    body: Bytes,
     compacted: u64,
 }
 
@@ -85,34 +89,52 @@ const COMPACTED: u64 = 90_000;
 impl One {
     /// A writer of batches of so many entries.
     pub(crate) fn new(path: &Path, entries: u64) -> Self {
-        let (log, last) = warm(FileLog::open(path).unwrap());
-        let mut writer = Self { log, last, entries: 256, body: body(256), compacted: 0 };
+        let plan = FaultPlan::default();
+        let folder = plan.over(Arc::new(RealFolder::open(path).unwrap()));
+        let (log, last) = warm(FileLog::open_in(folder, FileLogOptions::default()).unwrap());
+        let (seq, next) = (last, Batch::new());
+        let mut writer = Self { log, plan, seq, next, last, entries: 256, compacted: 0 };
+        writer.next = writer.batch();
         while writer.compacted < KEPT {
-            writer.per_second(0.2);
+            writer.per_second(0.2, 1);
         }
         writer.entries = entries;
+        writer.per_second(0.01, 1);
         writer
     }
 
-    /// Batches per second, one under way at a time. The next one is made meanwhile: what comes to the log is there already.
-    pub(crate) fn per_second(&mut self, seconds: f64) -> f64 {
-        let (mut next, mut count) = (self.batch(), 0);
+    /// Batches per second, so many under way at a time: with 1 the writer waits for each, with 2 it hands in the next one
+    /// as soon as one is being synced. Each has a sync of its own: batches that shared one all the same count once.
+    pub(crate) fn per_second(&mut self, seconds: f64, under_way: u64) -> f64 {
+        let (first, syncs_before) = (self.seq, self.plan.count(Operation::Sync));
+        let mut durable = first;
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs_f64(seconds) {
-            self.log.submit(WriteSeq(self.last), next).unwrap();
-            next = self.batch();
-            wait(&mut self.log);
-            count += 1;
+            while self.seq < durable + under_way {
+                let begun = |writer: &Self| writer.plan.count(Operation::Sync) - syncs_before;
+                while self.seq > durable && begun(self) < self.seq - first {
+                    std::thread::yield_now();
+                }
+                self.seq += 1;
+                self.log.submit(WriteSeq(self.seq), std::mem::take(&mut self.next)).unwrap();
+                self.next = self.batch();
+            }
+            durable = wait(&mut self.log).0;
         }
         let elapsed = begin.elapsed();
-        self.log.submit(WriteSeq(self.last), next).unwrap();
-        wait(&mut self.log);
-        f64::from(count) / elapsed.as_secs_f64()
+        let syncs = self.plan.count(Operation::Sync) - syncs_before;
+        let count = syncs.min(durable - first);
+        while durable < self.seq {
+            durable = wait(&mut self.log).0;
+        }
+        f64::from(u32::try_from(count).unwrap()) / elapsed.as_secs_f64()
     }
 
+    /// The next batch. Each entry has bytes of its own, as in a service: they are in this processor's cache, not in that
+    /// of the log's thread.
     fn batch(&mut self) -> Batch {
         let first = self.last + 1;
-        let entries = (first..first + self.entries).map(|at| Op::Put(entry(at, &self.body)));
+        let entries = (first..first + self.entries).map(|at| Op::Put(entry(at, &body(256))));
         let compact = (self.last > self.compacted + KEPT + COMPACTED).then(|| {
             self.compacted += COMPACTED;
             Op::Compact { upto: Index(self.compacted), generation: Generation::new(1, NodeId(1)) }

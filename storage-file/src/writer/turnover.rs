@@ -9,6 +9,7 @@ use consensus_api::{Op, Outline, StorageError, StoreId};
 use super::Writer;
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::disk::{File, Folder};
+use crate::group::Group;
 use crate::operation::Seed;
 use crate::recovery::LastSegment;
 use crate::recycled::Recycled;
@@ -134,6 +135,8 @@ impl Writer {
             capacity: last.end,
             is_fresh: false,
             end: last.end,
+            group: Group::default(),
+            run: 0..0,
             buffer: Vec::new(),
             placed: Vec::new(),
             next_batch: last.next_batch,
@@ -178,6 +181,7 @@ impl Writer {
         self.prev_checksum = segment.checksum;
         self.capacity = segment.header.prepared_bytes;
         self.segment = segment;
+        self.shared.set_seed(self.segment.seed);
         self.end = segment::HEADER_BYTES;
         self.buffer = page;
         self.oldest_claimed = oldest_needed;

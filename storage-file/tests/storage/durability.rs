@@ -74,6 +74,33 @@ fn an_acknowledged_group_costs_one_write_and_one_sync_however_many_batches_share
 }
 
 #[test]
+fn what_queues_up_goes_out_in_writes_of_a_few_mebibytes_in_order() {
+    let disk = SimulatedDisk::new(9);
+    let options = FileLogOptions { segment_bytes: 64 << 20, ..INLINE };
+    let (mut log, _) = open(&disk, options).unwrap();
+    // The first segment of a start is a short one.
+    for seq in 1..=2 {
+        log.submit(WriteSeq(seq), put([entry(seq, 1, 1 << 20)])).unwrap();
+        assert_eq!(durable(&mut log).unwrap(), WriteSeq(seq));
+    }
+    let before = disk.counts();
+    for seq in 3..=9 {
+        log.submit(WriteSeq(seq), put([entry(seq, 1, 3 << 20)])).unwrap();
+    }
+    assert_eq!(durable(&mut log).unwrap(), WriteSeq(9));
+    let after = disk.counts();
+    assert_eq!(
+        (after.writes - before.writes, after.syncs - before.syncs),
+        (4, 4),
+        "two batches, and the last alone"
+    );
+    drop(log);
+    disk.crash();
+    let (log, _) = open(&disk, options).unwrap();
+    assert_eq!(read_all(&log).unwrap().len(), 9);
+}
+
+#[test]
 fn a_hint_alone_is_written_but_neither_synced_nor_reported() {
     let disk = SimulatedDisk::new(4);
     let (mut log, _) = open(&disk, INLINE).unwrap();

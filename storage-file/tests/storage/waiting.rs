@@ -122,17 +122,16 @@ impl File for GatedFile {
     }
 }
 
-/// A log with threads, whose next segment is ready, so that nobody syncs but its own thread.
+/// A log with threads, whose next segment is ready and whose last one is closed, so that nobody syncs but its own thread.
 fn open_gated(disk: &SimulatedDisk, gate: &Gate) -> FileLog {
     let gates = Gates { syncs: gate.clone(), reads: Gate::default() };
     let folder = Arc::new(GatedFolder(disk.folder(FOLDER), gates));
     let options = quorate_storage_file::FileLogOptions { segment_bytes: 1 << 20, ..THREADED };
     let mut log = FileLog::open_in(folder, options).unwrap();
     log.attach(&identity()).unwrap();
-    let spare = Path::new(FOLDER).join("0000000000000003.wal");
-    while disk.bytes(&spare).is_none() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    // The thread that does both does this, too, one after the other.
+    assert!(block_on(log.snapshots().latest()).unwrap().is_none());
+    assert!(disk.bytes(Path::new(FOLDER).join("0000000000000003.wal")).is_some());
     log
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use consensus_api::{
@@ -9,9 +10,11 @@ use consensus_api::{
     LogReader, LogStorage, LogTime, NodeId, Op, ProposalId, StoreId, WriteSeq,
 };
 use futures::executor::block_on;
+use storage_file::disk::{Folder, RealFolder};
+use storage_file::faulty::{FaultPlan, Operation};
 use storage_file::{FileLog, FileLogOptions};
 
-use super::{Log, payload};
+use super::{Log, Running, payload};
 use crate::load::Failure;
 
 /// Entries that are kept: three segments, about.
@@ -23,6 +26,7 @@ const COMPACTED: u64 = 90_000;
 pub struct Files {
     log: FileLog,
     seq: WriteSeq,
+    durable: WriteSeq,
     last: u64,
     compacted: u64,
 }
@@ -35,7 +39,11 @@ pub struct Small(Files);
 
 impl Files {
     fn with(dir: &Path, options: FileLogOptions) -> Result<(Self, Vec<Bytes>), Failure> {
-        let mut log = FileLog::open_with(dir, options)?;
+        Self::over(Arc::new(RealFolder::open(dir)?), options)
+    }
+
+    fn over(folder: Arc<dyn Folder>, options: FileLogOptions) -> Result<(Self, Vec<Bytes>), Failure> {
+        let mut log = FileLog::open_in(folder, options)?;
         let recovered = log.attach(&Identity {
             cluster: ClusterName::new("bench").ok_or("a name has 1 to 64 bytes")?,
             node: NodeId(1),
@@ -55,7 +63,8 @@ impl Files {
                 found.push(entry.commands().next().ok_or("every entry holds a command")??);
             }
         }
-        Ok((Self { log, seq: WriteSeq(0), last: last.0, compacted: 0 }, found))
+        let (seq, durable) = (WriteSeq(0), WriteSeq(0));
+        Ok((Self { log, seq, durable, last: last.0, compacted: 0 }, found))
     }
 }
 
@@ -71,22 +80,17 @@ fn entry(index: u64, payload: &[u8]) -> Result<Op, Failure> {
 
 impl Files {
     /// A log that has run for a while already, as raft-engine's is with its files filled beforehand.
-    fn in_use(dir: &Path, options: FileLogOptions) -> Result<(Self, Vec<Bytes>), Failure> {
-        let (mut files, found) = Self::with(dir, options)?;
+    fn in_use(folder: Arc<dyn Folder>, options: FileLogOptions) -> Result<(Self, Vec<Bytes>), Failure> {
+        let (mut files, found) = Self::over(folder, options)?;
         let payloads: Vec<Bytes> = (0..256).map(payload).collect();
         while files.compacted < KEPT {
             files.append(files.last + 1, &payloads)?;
         }
         Ok((files, found))
     }
-}
 
-impl Log for Files {
-    fn open(dir: &Path) -> Result<(Self, Vec<Bytes>), Failure> {
-        Self::in_use(dir, FileLogOptions::default())
-    }
-
-    fn append(&mut self, _first: u64, payloads: &[Bytes]) -> Result<(), Failure> {
+    /// Hands in a batch of these payloads.
+    fn submit(&mut self, payloads: &[Bytes]) -> Result<(), Failure> {
         let mut batch = Batch::new();
         for payload in payloads {
             self.last += 1;
@@ -99,9 +103,41 @@ impl Log for Files {
             batch.push(Op::Compact { upto: Index(self.compacted), generation });
         }
         self.seq = WriteSeq(self.seq.0 + 1);
-        self.log.submit(self.seq, batch)?;
-        while block_on(poll_fn(|cx| self.log.poll_durable(cx)))? < self.seq {}
+        Ok(self.log.submit(self.seq, batch)?)
+    }
+
+    /// Waits until that batch is durable.
+    fn wait(&mut self, seq: WriteSeq) -> Result<(), Failure> {
+        while self.durable < seq {
+            self.durable = block_on(poll_fn(|cx| self.log.poll_durable(cx)))?;
+        }
         Ok(())
+    }
+}
+
+/// A log as by default, that gets its next batch while one is being synced. The calls of the other logs return when a batch is
+/// durable, so one writer cannot do this with them.
+pub(super) fn ahead(dir: &Path) -> Result<Running, Failure> {
+    let plan = FaultPlan::default();
+    let folder = plan.over(Arc::new(RealFolder::open(dir)?));
+    let (mut files, _) = Files::in_use(folder, FileLogOptions::default())?;
+    let payloads: Vec<Bytes> = (0..256).map(payload).collect();
+    let append = move |count: usize| {
+        files.submit(&payloads[..count])?;
+        files.wait(WriteSeq(files.seq.0 - 1))
+    };
+    let syncs = move || plan.count(Operation::Sync);
+    Ok(Running { append: Box::new(append), syncs: Some(Box::new(syncs)) })
+}
+
+impl Log for Files {
+    fn open(dir: &Path) -> Result<(Self, Vec<Bytes>), Failure> {
+        Self::in_use(Arc::new(RealFolder::open(dir)?), FileLogOptions::default())
+    }
+
+    fn append(&mut self, _first: u64, payloads: &[Bytes]) -> Result<(), Failure> {
+        self.submit(payloads)?;
+        self.wait(self.seq)
     }
 
     fn close(self) -> Result<(), Failure> {
@@ -113,7 +149,7 @@ impl Log for Files {
 impl Log for Inline {
     fn open(dir: &Path) -> Result<(Self, Vec<Bytes>), Failure> {
         let options = FileLogOptions { inline: true, ..FileLogOptions::default() };
-        Files::in_use(dir, options).map(|(files, found)| (Self(files), found))
+        Files::in_use(Arc::new(RealFolder::open(dir)?), options).map(|(files, found)| (Self(files), found))
     }
 
     fn append(&mut self, first: u64, payloads: &[Bytes]) -> Result<(), Failure> {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use consensus_api::{
-    Commands, Entry, EntryKind, Generation, Index, LogTime, Membership, NodeId, Op, Outline, ProposalId, Run,
+    Commands, Entry, EntryKind, Generation, Index, LogTime, Membership, NodeId, Op, Outline, ProposalId,
 };
 
-use super::{Part, parts};
+use super::push;
 use crate::batch::{self, HEADER_BYTES, Place};
 use crate::extents::tests::segment;
 use crate::extents::{Extents, Span};
@@ -96,7 +96,7 @@ impl Written {
             is_end: false,
         };
         let mut bytes = Vec::new();
-        batch::encode(ops, padding, place, &mut bytes);
+        batch::encode(ops, padding, &place, &mut bytes);
         self.segment.file.write_at(&bytes, self.end).unwrap();
         let body_at = self.end + HEADER_BYTES as u64;
         self.end += bytes.len() as u64;
@@ -138,19 +138,16 @@ fn in_parts_or_one_by_one_the_log_is_the_same() {
             let ops = ops(&mut dice, &mut last);
             let body_at = written.write(&ops, 8 * dice.below(70) as usize);
             put_one_by_one(&ops, body_at, &written.segment, &mut extents_one_by_one);
-            parts(&ops, body_at, |part| match part {
-                Part::Entries(span, generation, membership) => {
-                    extents.put(&span, &written.segment);
-                    match membership {
-                        Some(membership) => in_parts.put(membership),
-                        None => in_parts.put_run(Run { first: span.first, last: span.last, generation }),
-                    }
-                }
-                Part::Other(op) => {
-                    extents.replay(op);
-                    in_parts.replay(op);
-                }
-            });
+            let (mut parts, mut offset) = (Vec::new(), 0);
+            for op in &ops {
+                let bytes = operation::encoded_len(op);
+                push(&mut parts, 0, op.clone(), offset, bytes);
+                offset += bytes as u64;
+            }
+            for part in &parts {
+                part.replay(&mut in_parts);
+                extents.take(part, body_at, &written.segment);
+            }
             for op in &ops {
                 match op {
                     Op::Put(entry) if entry.index > one_by_one.compacted => {
