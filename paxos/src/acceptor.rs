@@ -43,7 +43,8 @@ impl Acceptor {
 
     /// Whether a proposer of this ballot may still be obeyed.
     pub(crate) fn obeys(&self, ballot: Generation) -> bool {
-        ballot >= self.promised || mutated("paxos/accept-below-the-promise")
+        let ties = ballot.round == self.promised.round && mutated("paxos/ballots-tie");
+        ballot >= self.promised || ties || mutated("paxos/accept-below-the-promise")
     }
 
     /// Promises a ballot. The caller writes the bytes, under the number given to [`written`](Self::written).

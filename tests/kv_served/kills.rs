@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use redis::Connection;
-
+use crate::load::{Load, connect};
 use crate::processes::{Cluster, MEMBERS, PATIENCE, command};
 
+/// Clients that write keys of their own, as fast as they can.
 const WRITERS: u64 = 6;
+/// Clients that write and read the same few keys.
+const RIVALS: u64 = 3;
 const KEYS_PER_WRITER: u64 = 200;
 /// A member's folder holds at most a snapshot, what was logged since the last two, and prepared segments.
 const FOLDER_BYTES_MAX: u64 = 640 << 20;
@@ -31,7 +33,7 @@ impl Dice {
 }
 
 #[test]
-fn random_kills_lose_nothing_that_was_acknowledged() {
+fn random_kills_lose_nothing_that_was_acknowledged_and_every_history_is_linearizable() {
     let seconds =
         std::env::var("QUORATE_KILL_SECONDS").map_or(60, |text| text.parse().expect("a number of seconds"));
     let seed = u64::from(std::process::id());
@@ -39,12 +41,16 @@ fn random_kills_lose_nothing_that_was_acknowledged() {
     println!("engine {}, {seconds} s of random kills, seed {seed}", cluster.info(1, "engine"));
     let ports = MEMBERS.map(|id| cluster.client_port(id));
     let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    let load = Load::on(ports.to_vec());
     let known: Vec<Known> = scope(|threads| {
-        let (stop, written) = (&stop, &written);
+        let (stop, written, load) = (&stop, &written, &load);
+        let rivals: Vec<_> = (0..RIVALS).map(|id| threads.spawn(move || load.run(id))).collect();
         let writers: Vec<_> =
             (0..WRITERS).map(|id| threads.spawn(move || write(id, ports, stop, written))).collect();
         let kills = kill_at_random(&mut cluster, Duration::from_secs(seconds), &mut Dice(seed), written);
         stop.store(true, Ordering::Relaxed);
+        load.stop();
+        rivals.into_iter().for_each(|rival| rival.join().expect("no rival panics"));
         println!("{kills} kills, {} writes acknowledged", written.load(Ordering::Relaxed));
         writers.into_iter().map(|writer| writer.join().expect("no writer panics")).collect()
     });
@@ -54,6 +60,8 @@ fn random_kills_lose_nothing_that_was_acknowledged() {
         let held = contents.get(&key).map_or(0, |value| value.parse().expect("a number"));
         assert!((acknowledged..=tried).contains(&held), "{key} is {held}, not {acknowledged} to {tried}");
     }
+    assert!(load.answered() > 100, "the rivals wrote next to nothing");
+    println!("one order explains {} calls to keys that all share", load.assert_linearizable());
     for id in MEMBERS {
         let bytes = bytes_in(&cluster.data(id));
         println!("the folder of node {id} holds {} MiB", bytes >> 20);
@@ -128,13 +136,6 @@ fn write(id: u64, ports: [u16; 3], stop: &AtomicBool, written: &AtomicU64) -> Kn
         }
     }
     known
-}
-
-fn connect(port: u16) -> Option<Connection> {
-    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).expect("a good address");
-    let connection = client.get_connection_with_timeout(Duration::from_secs(1)).ok()?;
-    connection.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    Some(connection)
 }
 
 /// The bytes of all files in a folder.

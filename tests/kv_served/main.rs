@@ -11,6 +11,7 @@ mod engines;
 mod exactly_once;
 mod kills;
 mod left_behind;
+mod load;
 mod lost_quorum;
 mod partitions;
 #[path = "../ports/mod.rs"]

@@ -2,105 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{scope, sleep};
+use std::thread::scope;
 use std::time::{Duration, Instant};
 
 use quorate::{DefaultEngine, Engine};
-use redis::Connection;
-use testkit::linearizability::{Call, check};
 
-use crate::processes::{Cluster, MEMBERS, command, wait_for};
+use crate::load::Load;
+use crate::processes::{Cluster, MEMBERS, wait_for};
 
 const CLIENTS: u64 = 4;
-const KEYS: u64 = 8;
 /// The longest election timeout of these members. Long, so that a busy machine does not look like a cluster that stands
 /// still; an election that nobody meant to hold would be all the clearer.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The load, and what it saw.
-struct Load {
-    since: Instant,
-    stop: AtomicBool,
-    /// Whom clients may ask.
-    ports: Mutex<Vec<u16>>,
-    /// Each value is written once.
-    values: AtomicU64,
-    calls: Mutex<HashMap<u64, Vec<Call>>>,
-    /// When writes were answered.
-    answered: Mutex<Vec<u64>>,
-}
-
-impl Load {
-    fn now(&self) -> u64 {
-        self.since.elapsed().as_nanos() as u64
-    }
-
-    fn answered(&self) -> usize {
-        self.answered.lock().unwrap().len()
-    }
-
-    /// Waits until many more writes were answered.
-    fn goes_on(&self) {
-        let before = self.answered();
-        wait_for("writes to go on", || (self.answered() > before + 200).then_some(()));
-    }
-
-    /// One client: writes and reads, on whichever member answers.
-    fn run(&self, client: u64) {
-        let mut connection: Option<Connection> = None;
-        for turn in client.. {
-            if self.stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let Some(open) = connection.as_mut() else {
-                let port = {
-                    let ports = self.ports.lock().unwrap();
-                    ports[turn as usize % ports.len()]
-                };
-                connection = connect(port);
-                sleep(Duration::from_millis(2));
-                continue;
-            };
-            let (key, begun) = (turn % KEYS, self.now());
-            let name = format!("key-{key}");
-            let call = if turn % 3 == 0 {
-                let saw = command(&["GET", &name]).query::<Option<u64>>(open);
-                if saw.is_err() {
-                    connection = None;
-                }
-                saw.ok().map(|saw| Call::read(begun, self.now(), saw))
-            } else {
-                let value = self.values.fetch_add(1, Ordering::Relaxed);
-                let written = command(&["SET", &name, &value.to_string()]).query::<String>(open).is_ok();
-                let answered = written.then(|| self.now());
-                match answered {
-                    Some(at) => self.answered.lock().unwrap().push(at),
-                    None => connection = None,
-                }
-                Some(Call::write(begun, answered, value))
-            };
-            self.calls.lock().unwrap().entry(key).or_default().extend(call);
-        }
-    }
-
-    /// The longest time in which no write was answered.
-    fn longest_pause(&self) -> Duration {
-        let mut answered = self.answered.lock().unwrap().clone();
-        answered.sort_unstable();
-        let pause = answered.windows(2).map(|pair| pair[1] - pair[0]).max();
-        Duration::from_nanos(pause.unwrap_or_default())
-    }
-}
-
-fn connect(port: u16) -> Option<Connection> {
-    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap();
-    let connection = client.get_connection_with_timeout(Duration::from_secs(1)).ok()?;
-    connection.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    Some(connection)
-}
 
 /// Whether the engine that is named by default can do what the test is about; if not, that is said.
 fn can_change_members() -> bool {
@@ -118,14 +31,7 @@ fn all_three_members_are_replaced_under_load_and_nothing_is_lost() {
     }
     let timeout = ELECTION_TIMEOUT.as_millis().to_string();
     let mut cluster = Cluster::start_with(&["--election-timeout-ms", &timeout]);
-    let load = Load {
-        since: Instant::now(),
-        stop: AtomicBool::new(false),
-        ports: Mutex::new(MEMBERS.map(|id| cluster.client_port(id)).to_vec()),
-        values: AtomicU64::new(1),
-        calls: Mutex::default(),
-        answered: Mutex::default(),
-    };
+    let load = Load::on(MEMBERS.map(|id| cluster.client_port(id)).to_vec());
     let load = &load;
     scope(|threads| {
         let client = |id| threads.spawn(move || load.run(id));
@@ -134,13 +40,10 @@ fn all_three_members_are_replaced_under_load_and_nothing_is_lost() {
         for (old, new) in [(1, 4), (2, 5), (3, 6)] {
             replace(&mut cluster, load, old, new);
         }
-        load.stop.store(true, Ordering::Relaxed);
+        load.stop();
         clients.into_iter().for_each(|client| client.join().expect("no client panics"));
     });
-    let calls = load.calls.lock().unwrap();
-    for (key, calls) in calls.iter() {
-        check(calls).unwrap_or_else(|why| panic!("key {key}: {why}"));
-    }
+    load.assert_linearizable();
     let (pause, count) = (load.longest_pause(), load.answered());
     println!("{count} writes answered, none later than {} ms after the one before", pause.as_millis());
     assert!(
@@ -162,10 +65,9 @@ fn replace(cluster: &mut Cluster, load: &Load, old: u64, new: u64) {
     for words in [&["add", &new.to_string(), &address][..], &["promote", &new.to_string()]] {
         cluster.admin(stays, words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
     }
-    load.ports.lock().unwrap().push(cluster.client_port(new));
+    load.ask_also(cluster.client_port(new));
     load.goes_on();
-    let gone = cluster.client_port(old);
-    load.ports.lock().unwrap().retain(|port| *port != gone);
+    load.ask_no_longer(cluster.client_port(old));
     cluster.admin(new, &["remove", &old.to_string()]).unwrap();
     assert!(cluster.terminate(old).success());
     load.goes_on();

@@ -1,6 +1,7 @@
 //! Elections: who may ask for promises, and when. A ballot is only begun once a quorum agrees that it would miss no
 //! leader; how new a log is does not matter, for phase 1 brings what the candidate lacks.
 
+use consensus_api::mutation::mutated;
 use consensus_api::{After, Effects, Generation, Index, Membership, NodeId, Outcome};
 
 use super::following::Following;
@@ -129,7 +130,8 @@ impl MultiPaxos {
         for member in self.configurations.members() {
             self.supply(member);
         }
-        let durable = self.acceptor.unsynced().map_or(After::Now, After::Durable);
+        let unsynced = self.acceptor.unsynced().filter(|_| !mutated("paxos/ballot-before-sync"));
+        let durable = unsynced.map_or(After::Now, After::Durable);
         let body = Body::Prepare { from: commit.next(), after, window: self.window };
         for voter in self.other_voters() {
             effects.send(voter, durable, Message { ballot, body });
@@ -169,6 +171,15 @@ impl MultiPaxos {
         }
         self.round_seen = self.round_seen.max(promised.round);
         if self.leads(ballot) && promised > ballot {
+            if mutated("paxos/ballot-raised-while-leading")
+                && let Some(higher) = self.next_ballot()
+            {
+                self.promise(higher, effects);
+                if let State::Proposing(leading) = &mut self.state {
+                    leading.ballot = higher;
+                }
+                return;
+            }
             self.step_down(effects);
         }
     }

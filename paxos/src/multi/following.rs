@@ -78,7 +78,7 @@ impl MultiPaxos {
     /// What was accepted from `from` on, as far as one part can tell: a run of one ballot, or the hole before the next.
     /// What is known to be chosen is not reported: the message says how far that goes.
     pub(super) fn report(&self, from: Index) -> Part {
-        let from = from.max(self.commit.next());
+        let from = from.max(self.told_as_chosen().next());
         let last = self.log.last();
         match self.log.run_from(from) {
             Some(run) if run.first <= from => Part { from, upto: run.last, accepted: run.generation, last },
@@ -89,7 +89,13 @@ impl MultiPaxos {
 
     pub(super) fn promise_message(&self, ballot: Generation, part: Part) -> Message {
         let Part { from, upto, accepted, last } = part;
-        Message { ballot, body: Body::Promise { from, upto, accepted, commit: self.commit, last } }
+        let commit = self.told_as_chosen();
+        Message { ballot, body: Body::Promise { from, upto, accepted, commit, last } }
+    }
+
+    /// How far slots are chosen, as a proposer is told that asks for promises.
+    fn told_as_chosen(&self) -> Index {
+        if mutated("paxos/chosen-not-reported") { Index::ZERO } else { self.commit }
     }
 
     fn nack(&self, to: NodeId, ballot: Generation, effects: &mut Effects<Message>) {

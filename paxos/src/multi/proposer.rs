@@ -227,6 +227,13 @@ impl MultiPaxos {
         if !counts || first == Index::ZERO || first > last || last > self.log.last() {
             return;
         }
+        if mutated("paxos/votes-not-voters")
+            && let State::Proposing(leading) = &mut self.state
+            && leading.peer(from).is_some_and(|peer| peer.acked.contains(first))
+            && let Some(other) = leading.peers.iter_mut().find(|peer| !peer.acked.contains(first))
+        {
+            other.acked.insert(first, last);
+        }
         if let Some(peer) = self.peer_mut(from) {
             peer.accepted(first, last, commit);
         }

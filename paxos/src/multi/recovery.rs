@@ -100,8 +100,8 @@ impl Recovery {
     /// slot counts, nothing else (frankenpaxos' CASPaxos took the lowest; OCons PR #21 chose per log, not per slot).
     fn keep(&mut self, entry: &Entry) {
         let known = self.values.get(&entry.index);
-        let lower = mutated("paxos/lowest-ballot-adopted");
-        if known.is_none_or(|known| (known.generation < entry.generation) != lower) {
+        let (lower, first) = (mutated("paxos/lowest-ballot-adopted"), mutated("paxos/first-value-adopted"));
+        if known.is_none_or(|known| !first && (known.generation < entry.generation) != lower) {
             self.bytes += entry.record_len();
             if let Some(old) = self.values.insert(entry.index, entry.clone()) {
                 self.bytes -= old.record_len();
@@ -231,12 +231,16 @@ impl MultiPaxos {
         loop {
             let (commit, quorums) = (self.commit, self.quorums);
             let State::Proposing(leading) = &mut self.state else { return };
-            let slot = leading.next.max(commit.next()).max(leading.recovery.chosen.next());
+            let chosen =
+                if mutated("paxos/next-slot-by-votes-alone") { commit } else { leading.recovery.chosen };
+            let slot = leading.next.max(commit.next()).max(chosen.next());
             leading.next = slot;
             if !self.is_in_window(slot) {
                 return;
             }
-            let Self { state: State::Proposing(leading), configurations, scratch, .. } = self else { return };
+            let Self { state: State::Proposing(leading), configurations, scratch, window, .. } = self else {
+                return;
+            };
             let recovery = &mut leading.recovery;
             if slot <= leading.free_upto {
                 if configurations.takes_effect_at().is_none_or(|first| first < slot) {
@@ -248,15 +252,16 @@ impl MultiPaxos {
             let reported = |voter| recovery.covered(voter);
             let covered = quorums.reached(Phase::One, configurations.at(slot), scratch, reported).map(Index);
             let Some(covered) = covered.filter(|covered| *covered >= slot) else { return };
-            let left = recovery.take(slot).filter(|_| !mutated("paxos/nothing-adopted"));
+            let unseen = mutated("paxos/window-frees-slots") && slot > Index(*window);
+            let left = recovery.take(slot).filter(|_| !unseen && !mutated("paxos/nothing-adopted"));
             let entry = match left {
                 Some(entry) => entry,
                 None if slot <= recovery.last && mutated("paxos/holes-left-open") => {
                     leading.next = slot.next();
                     continue;
                 }
-                None if slot <= recovery.last => Entry::noop(Generation::ZERO, slot),
-                None if covered < Index(u64::MAX) => return,
+                None if slot <= recovery.last && !unseen => Entry::noop(Generation::ZERO, slot),
+                None if covered < Index(u64::MAX) && !unseen => return,
                 None if leading.frees(slot, configurations.last_alike(slot)) => {
                     Entry::noop(Generation::ZERO, slot)
                 }

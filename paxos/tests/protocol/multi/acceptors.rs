@@ -60,6 +60,20 @@ fn an_acceptance_leaves_only_once_it_is_durable_and_then_survives() {
     assert_eq!(cluster.engine(1).promised(), ballot(1, 2), "what was accepted was promised");
 }
 
+/// caspaxos-kv PR #11: of two ballots of one round that of the lower node is the lower one, to an acceptor as to anybody.
+#[test]
+fn of_two_ballots_in_one_round_the_lower_is_refused() {
+    let mut cluster = Cluster::new(3);
+    cluster.inject(3, 1, ballot(1, 3), PREPARE, &[]);
+    cluster.complete_writes(1);
+    cluster.drop_all();
+    cluster.inject(2, 1, ballot(1, 2), PREPARE, &[]);
+    assert_eq!(nacks(&mut cluster), [ballot(1, 3)]);
+    let entry = cluster.placed(1, ballot(1, 2));
+    cluster.inject(2, 1, ballot(1, 2), Body::Accept(TIDINGS), &[entry]);
+    assert_eq!((nacks(&mut cluster), cluster.last(1)), (vec![ballot(1, 3)], 0));
+}
+
 /// scylladb #6139: accepting an older ballot than the one promised let two writes win.
 #[test]
 fn a_ballot_below_the_promise_is_refused_and_changes_nothing() {
