@@ -94,7 +94,7 @@ pub use serde_snapshot::SerdeSnapshot;
 pub use session::{SessionId, SessionOp};
 pub use simple_log::{Simple, SimpleLog, SimpleReader};
 pub use snapshot_storage::{
-    NoSnapshots, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotReader, SnapshotStorage, SnapshotWriter,
+    Delivery, NoSnapshots, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotReader, SnapshotStorage, SnapshotWriter,
 };
 pub use state_machine::{Failure, Snapshot, StateMachine};
 pub use succession::Succession;

@@ -3,10 +3,22 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{SnapshotMark, StorageError};
+use crate::{SnapshotMark, StorageError, StoreId};
 
 /// The largest chunk that is written to or read from a snapshot at once, in bytes.
 pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 1 << 20;
+
+/// A snapshot that another node sends: which one it is. Two deliveries that are equal bring the same bytes, for a disk holds
+/// one snapshot of each mark; those of two disks need not be the same bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// What it stands for.
+    pub mark: SnapshotMark,
+    /// The disk it comes from.
+    pub store: StoreId,
+    /// Its length in bytes.
+    pub len: u64,
+}
 
 /// Keeps snapshots: the last finished one, and at most one in the making per writer.
 ///
@@ -15,6 +27,8 @@ pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 1 << 20;
 /// 2. **Newest wins.** [`latest`](Self::latest) is the finished one with the highest index.
 /// 3. **Checked.** Damage is an error when it is read, never wrong bytes.
 /// 4. **A reader stays whole.** A newer snapshot does not pull the old one from under its reader.
+/// 5. **Gone on with as it was.** What [`receive`](Self::receive) goes on with is the beginning of what was appended before to
+///    an equal delivery, be it none of it.
 #[async_trait]
 pub trait SnapshotStorage: Send + Sync + 'static {
     /// Whether snapshots can be kept at all.
@@ -28,6 +42,18 @@ pub trait SnapshotStorage: Send + Sync + 'static {
     /// [`StorageError`] when it cannot be created.
     async fn begin(&self, mark: &SnapshotMark) -> Result<Box<dyn SnapshotWriter>, StorageError>;
 
+    /// Begins a snapshot that another node sends; or goes on with it, if an earlier writer of an equal delivery was dropped or
+    /// ended with its process. How much of it is there [`len`](SnapshotWriter::len) says. Of one disk at most one is received
+    /// at a time.
+    ///
+    /// By itself, one begins anew.
+    ///
+    /// # Errors
+    /// [`StorageError`] when it cannot be created.
+    async fn receive(&self, delivery: &Delivery) -> Result<Box<dyn SnapshotWriter>, StorageError> {
+        self.begin(&delivery.mark).await
+    }
+
     /// Opens the newest finished snapshot, if there is one.
     ///
     /// # Errors
@@ -38,7 +64,7 @@ pub trait SnapshotStorage: Send + Sync + 'static {
 /// A snapshot in the making.
 #[async_trait]
 pub trait SnapshotWriter: Send {
-    /// Bytes written so far.
+    /// Bytes written so far; of one that is gone on with, those written before, too.
     fn len(&self) -> u64;
 
     /// Whether nothing has been written yet.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use consensus_api::{
-    Index, NodeId, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, SnapshotReader, SnapshotStorage, SnapshotWriter,
-    StorageError,
+    Delivery, Index, NodeId, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, SnapshotReader, SnapshotStorage,
+    SnapshotWriter, StorageError,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -40,7 +40,7 @@ pub(crate) struct Chunks {
 }
 
 struct Receiving {
-    mark: SnapshotMark,
+    delivery: Delivery,
     writer: Box<dyn SnapshotWriter>,
 }
 
@@ -104,21 +104,25 @@ impl Chunks {
     }
 
     async fn write(&mut self, write: ChunkWrite) -> Result<ChunkReport, StorageError> {
-        let ChunkWrite { from, chunk } = write;
+        let ChunkWrite { from, store, chunk } = write;
         let Chunk { mark, total, offset, bytes } = chunk;
         let index = mark.index;
-        let mut receiving = match self.receiving.remove(&from).filter(|receiving| receiving.mark == mark) {
+        let delivery = Delivery { mark, store, len: total };
+        let known = self.receiving.remove(&from).filter(|receiving| receiving.delivery == delivery);
+        let mut receiving = match known {
             Some(receiving) => receiving,
-            None => Receiving { mark: mark.clone(), writer: self.snapshots.begin(&mark).await? },
+            // Some of it may have come before this node was started.
+            None => Receiving { writer: self.snapshots.receive(&delivery).await?, delivery },
         };
         if receiving.writer.len() == offset && bytes.len() <= SNAPSHOT_CHUNK_BYTES_MAX {
             receiving.writer.append(bytes).await?;
         }
         let written = receiving.writer.len();
         if written >= total {
-            receiving.writer.finish().await?;
-            self.receiving.retain(|_, other| other.mark.index > index);
-            return Ok(ChunkReport::Received { from, mark, total });
+            let Receiving { writer, delivery } = receiving;
+            writer.finish().await?;
+            self.receiving.retain(|_, other| other.delivery.mark.index > index);
+            return Ok(ChunkReport::Received { from, mark: delivery.mark, total });
         }
         self.receiving.insert(from, receiving);
         Ok(ChunkReport::Written { from, index, offset: written })

@@ -77,6 +77,45 @@ impl FileInMaking {
         Ok(Self { file, recycled, salt, rest: Vec::new(), blocks: 0, end, synced: 0 })
     }
 
+    /// Goes on with the file of that name: with its blocks up to the first that is not whole, which a crash or damage may have
+    /// left. `None` if it is not there, or not of a snapshot with that mark, which is to have `len` bytes.
+    pub(crate) fn resume(
+        folder: &dyn Folder,
+        name: &str,
+        (mark, len): (&SnapshotMark, u64),
+        recycled: &Arc<Recycled>,
+    ) -> io::Result<Option<Self>> {
+        let file = match folder.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let size = file.size()?;
+        let mut head = vec![0; size.min((HEADER_BYTES + MEMBERSHIP_BYTES_MAX) as u64) as usize];
+        file.read_at(&mut head, 0)?;
+        let header = decode_header(&head).and_then(Result::ok).filter(|(found, ..)| found == mark);
+        let Some((_, salt, mut end)) = header else { return Ok(None) };
+        let (mut rest, mut blocks) = (Vec::new(), 0);
+        while rest.is_empty() {
+            let bytes = (len - blocks * BLOCK_BYTES as u64).min(BLOCK_BYTES as u64) as usize;
+            let next = end + (BLOCK_HEADER_BYTES + bytes) as u64;
+            if bytes == 0 || next > size {
+                break;
+            }
+            match read_block(&*file, end, salt, blocks, bytes)? {
+                Some(_) if bytes == BLOCK_BYTES => (blocks, end) = (blocks + 1, next),
+                Some(last) => rest = last.to_vec(), // what ends it is written behind it anew
+                None => break,
+            }
+        }
+        file.set_size(end)?;
+        Ok(Some(Self { file, recycled: recycled.clone(), salt, rest, blocks, end, synced: 0 }))
+    }
+
+    /// The bytes of the snapshot that are there.
+    pub(crate) fn len(&self) -> u64 {
+        self.blocks * BLOCK_BYTES as u64 + self.rest.len() as u64
+    }
+
     pub(crate) fn append(&mut self, mut chunk: &[u8]) -> io::Result<()> {
         while !chunk.is_empty() {
             let (fits, left) = chunk.split_at(chunk.len().min(BLOCK_BYTES - self.rest.len()));
@@ -105,8 +144,7 @@ impl FileInMaking {
     }
 
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        let whole = self.blocks * BLOCK_BYTES as u64;
-        let len = whole + self.rest.len() as u64;
+        let len = self.len();
         if !self.rest.is_empty() {
             self.write_block()?;
         }
@@ -184,16 +222,21 @@ impl FinishedFile {
         let before = number * BLOCK_BYTES as u64;
         let at = self.start + number * (BLOCK_BYTES + BLOCK_HEADER_BYTES) as u64;
         let len = (self.len - before).min(BLOCK_BYTES as u64) as usize;
-        let mut block = vec![0; BLOCK_HEADER_BYTES + len];
-        self.file.read_at(&mut block, at).map_err(StorageError::io("cannot read", &self.path))?;
-        let mut block = Bytes::from(block);
-        let (stated_len, stated) = (block.get_u32_le() as usize, block.get_u32_le());
-        if stated_len != len || stated != checksum(self.salt, number, &block) {
-            return Err(damaged(self.path.clone(), at, "a block is not what was written"));
-        }
+        let block = read_block(&*self.file, at, self.salt, number, len);
+        let block = block.map_err(StorageError::io("cannot read", &self.path))?;
+        let block = block.ok_or_else(|| damaged(self.path.clone(), at, "a block is not what was written"))?;
         let from = (offset - before) as usize;
         Ok(block.slice(from..len.min(from.saturating_add(bytes_max.max(1)))))
     }
+}
+
+/// The bytes in the block of that number, which begins at `at` and holds `len`. `None` if it is not what was written.
+fn read_block(file: &dyn File, at: u64, salt: u64, number: u64, len: usize) -> io::Result<Option<Bytes>> {
+    let mut block = vec![0; BLOCK_HEADER_BYTES + len];
+    file.read_at(&mut block, at)?;
+    let mut block = Bytes::from(block);
+    let (stated_len, stated) = (block.get_u32_le() as usize, block.get_u32_le());
+    Ok(Some(block).filter(|block| stated_len == len && stated == checksum(salt, number, block)))
 }
 
 fn damaged(file: PathBuf, offset: u64, problem: &str) -> StorageError {

@@ -3,10 +3,12 @@
 //! ```text
 //! 00000000000003e8.snap      finished, durable, up to entry 1000
 //! 00000000000007d0.2.new     in the making
+//! 0000000000000bb8.<disk>.<length>.part      coming from another node, by the disk it comes from and its length
 //! ```
 //!
 //! A snapshot is written under a name that nobody looks for, synced, and renamed: it is there whole, or not at all. All
-//! file work happens in the store's background thread, so that a chunk never holds up a runtime of one thread.
+//! file work happens in the store's background thread, so that a chunk never holds up a runtime of one thread. What another
+//! node sends outlives a crash as far as it came, block by block, and is gone on with; the blocks are checked one by one.
 //!
 //! On a full disk a snapshot gets the room of the files that the log keeps for later: it is what lets the log be compacted.
 
@@ -20,8 +22,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use consensus_api::mutation::mutated;
 use consensus_api::{
-    Identity, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, SnapshotReader, SnapshotStorage, SnapshotWriter,
-    StorageError, StoreId,
+    Delivery, Identity, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotMark, SnapshotReader, SnapshotStorage,
+    SnapshotWriter, StorageError, StoreId,
 };
 
 use crate::disk::Folder;
@@ -34,6 +36,8 @@ use crate::worker::Worker;
 
 /// The folder within the log's.
 const FOLDER: &str = "snapshots";
+/// What the names of those end in that come from other nodes.
+const ARRIVING: &str = ".part";
 
 /// The snapshots beside a [`FileLog`](crate::FileLog).
 pub struct FileSnapshots {
@@ -52,6 +56,20 @@ impl FileSnapshots {
         begun: Arc<AtomicU64>,
     ) -> Self {
         Self { parent, worker, recycled, begun }
+    }
+}
+
+impl FileSnapshots {
+    /// A writer of what `make` makes in the folder, in the background.
+    async fn write(
+        &self,
+        make: impl FnOnce(Arc<dyn Folder>) -> Result<Making, StorageError> + Send + 'static,
+    ) -> Result<Box<dyn SnapshotWriter>, StorageError> {
+        let parent = self.parent.clone();
+        let making = self.worker.run(move || make(folder(&*parent)?)).await?;
+        let len = making.file.as_ref().map_or(0, FileInMaking::len);
+        let making = Arc::new(Mutex::new(making));
+        Ok(Box::new(FileSnapshotWriter { making, worker: self.worker.clone(), len }))
     }
 }
 
@@ -83,6 +101,17 @@ fn finished(folder: &dyn Folder) -> io::Result<Vec<u64>> {
     Ok(indices)
 }
 
+fn name_arriving(delivery: &Delivery) -> String {
+    let Delivery { mark, store, len } = delivery;
+    format!("{:016x}.{:032x}.{len:016x}{ARRIVING}", mark.index.0, store.0)
+}
+
+/// Removes what came from another node in part, but for what is to be kept.
+fn remove_arriving(folder: &dyn Folder, is_kept: impl Fn(&str) -> bool) -> io::Result<()> {
+    let names = folder.list()?.into_iter().filter(|name| name.ends_with(ARRIVING));
+    names.filter(|name| !is_kept(name)).try_for_each(|name| folder.remove(&name))
+}
+
 /// Removes all but the newest. Whoever reads an older one keeps it open.
 fn remove_older(folder: &dyn Folder) -> io::Result<()> {
     let indices = finished(folder)?;
@@ -99,7 +128,12 @@ pub(crate) fn remove_leftovers(parent: &dyn Folder) -> Result<(), StorageError> 
         }
         // The newest is durable before older ones go.
         folder.sync()?;
-        remove_older(&*folder)
+        remove_older(&*folder)?;
+        // Of what was coming in, the newest is enough, if it is any news.
+        let newest = finished(&*folder)?.pop().map_or_else(String::new, name);
+        let arriving =
+            folder.list()?.into_iter().filter(|name| name.ends_with(ARRIVING) && *name > newest).max();
+        remove_arriving(&*folder, |name| arriving.as_deref() == Some(name))
     };
     remove().map_err(StorageError::io("cannot tidy up", folder.path()))
 }
@@ -149,22 +183,36 @@ pub(crate) fn forget_identity(parent: &dyn Folder) -> Result<(), StorageError> {
 #[async_trait]
 impl SnapshotStorage for FileSnapshots {
     async fn begin(&self, mark: &SnapshotMark) -> Result<Box<dyn SnapshotWriter>, StorageError> {
-        let (parent, mark, recycled) = (self.parent.clone(), mark.clone(), self.recycled.clone());
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
-        let making = self.worker.run(move || {
-            let folder = folder(&*parent)?;
-            let name_new = format!("{:016x}.{number}{UNFINISHED}", mark.index.0);
-            let path = folder.path().join(&name_new);
+        let name_new = format!("{:016x}.{number}{UNFINISHED}", mark.index.0);
+        let (mark, recycled) = (mark.clone(), self.recycled.clone());
+        self.write(move |folder| {
             let file = FileInMaking::create(&*folder, &name_new, &mark, &recycled);
-            let file = file.map_err(StorageError::io("cannot write", &path))?;
-            Ok(Making { folder, recycled, name_new, name: name(mark.index.0), path, file: Some(file) })
-        });
-        let making = making.await?;
-        Ok(Box::new(FileSnapshotWriter {
-            making: Arc::new(Mutex::new(making)),
-            worker: self.worker.clone(),
-            len: 0,
-        }))
+            Making::of(file, folder, recycled, name_new, mark)
+        })
+        .await
+    }
+
+    async fn receive(&self, delivery: &Delivery) -> Result<Box<dyn SnapshotWriter>, StorageError> {
+        let name_new = name_arriving(delivery);
+        let (delivery, recycled) = (delivery.clone(), self.recycled.clone());
+        self.write(move |folder| {
+            let from_there = format!(".{:032x}.", delivery.store.0);
+            let (mark, len) = (delivery.mark, delivery.len);
+            // What cannot be gone on with, be it that it cannot even be read, is begun anew.
+            let resumed =
+                FileInMaking::resume(&*folder, &name_new, (&mark, len), &recycled).unwrap_or_default();
+            let is_kept = |name: &str| !name.contains(&from_there) || resumed.is_some() && *name == name_new;
+            let tidied = remove_arriving(&*folder, is_kept);
+            let file = tidied.and_then(|()| match resumed {
+                Some(file) => Ok(file),
+                None => FileInMaking::create(&*folder, &name_new, &mark, &recycled),
+            });
+            let mut making = Making::of(file, folder, recycled, name_new, mark)?;
+            making.lasts = true;
+            Ok(making)
+        })
+        .await
     }
 
     async fn latest(&self) -> Result<Option<Box<dyn SnapshotReader>>, StorageError> {
@@ -180,18 +228,32 @@ impl SnapshotStorage for FileSnapshots {
     }
 }
 
-/// The file of a snapshot that is not finished. Dropped, it is removed.
+/// The file of a snapshot that is not finished. Dropped, it is removed, unless it lasts.
 struct Making {
     folder: Arc<dyn Folder>,
     recycled: Arc<Recycled>,
     name_new: String,
-    name: String,
+    mark: SnapshotMark,
     path: PathBuf,
     /// Gone once finished or failed.
     file: Option<FileInMaking>,
+    /// It comes from another node, and is gone on with if this process ends before it is whole.
+    lasts: bool,
 }
 
 impl Making {
+    fn of(
+        file: io::Result<FileInMaking>,
+        folder: Arc<dyn Folder>,
+        recycled: Arc<Recycled>,
+        name_new: String,
+        mark: SnapshotMark,
+    ) -> Result<Self, StorageError> {
+        let path = folder.path().join(&name_new);
+        let file = Some(file.map_err(StorageError::io("cannot write", &path))?);
+        Ok(Self { folder, recycled, name_new, mark, path, file, lasts: false })
+    }
+
     fn append(&mut self, chunk: &[u8]) -> Result<(), StorageError> {
         let mut file = self.file.take().ok_or(StorageError::Poisoned)?;
         file.append(chunk).map_err(StorageError::io("cannot write", &self.path))?;
@@ -201,9 +263,13 @@ impl Making {
 
     fn finish(&mut self) -> Result<(), StorageError> {
         let file = self.file.take().ok_or(StorageError::Poisoned)?;
+        let name = name(self.mark.index.0);
         let finish = || {
             file.finish()?;
-            self.recycled.with_room(|| self.folder.rename(&self.name_new, &self.name))?;
+            // Two of one mark need not be the same bytes: whoever is being sent the first must not get those of the second.
+            if !FinishedFile::open(&*self.folder, &name).is_ok_and(|first| *first.mark() == self.mark) {
+                self.recycled.with_room(|| self.folder.rename(&self.name_new, &name))?;
+            }
             if mutated("file/snapshot-name-not-synced") { Ok(()) } else { self.folder.sync() }
         };
         finish().map_err(StorageError::io("cannot finish", &self.path))?;
@@ -212,12 +278,20 @@ impl Making {
         }
         Ok(())
     }
+
+    /// Whether it is sound, and nothing newer is there.
+    fn is_wanted_yet(&self) -> bool {
+        let newest = finished(&*self.folder).map(|mut indices| indices.pop());
+        self.file.is_some() && newest.is_ok_and(|newest| newest < Some(self.mark.index.0))
+    }
 }
 
 impl Drop for Making {
     fn drop(&mut self) {
-        // Already renamed, if it was finished; if this fails, the next start removes it.
-        drop(self.folder.remove(&self.name_new));
+        if !self.lasts || !self.is_wanted_yet() {
+            // Already renamed, if it was finished; if this fails, the next start removes it.
+            drop(self.folder.remove(&self.name_new));
+        }
     }
 }
 

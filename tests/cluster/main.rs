@@ -116,6 +116,7 @@ macro_rules! all_chapters {
                 whoever_is_a_little_behind_is_sent_no_snapshot,
                 a_follower_sends_a_snapshot_and_the_leader_none needs Leader,
                 the_leader_sends_when_its_follower_is_gone_midway needs Leader,
+                a_receiver_that_is_started_again_goes_on_where_it_was needs Leader,
             }
             survivors {
                 a_cluster_founded_from_a_survivor_holds_all_that_it_held,

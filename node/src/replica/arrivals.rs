@@ -4,7 +4,7 @@ use bytes::Bytes;
 use consensus_api::mutation::mutated;
 use consensus_api::{
     Engine, Entry, EntryKind, Event, Frame, Index, LogTime, Membership, NodeId, ProposalId, ReadId, Role,
-    SnapshotMark, Time, record,
+    SnapshotMark, StoreId, Time, record,
 };
 
 use super::outputs::{Chunk, ChunkWrite, LoadPurpose};
@@ -66,7 +66,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 }
             }
             Envelope::Chunk { mark, total, offset } => {
-                self.take_chunk(from, Chunk { mark, total, offset, bytes: frame.body });
+                self.take_chunk((from, store), Chunk { mark, total, offset, bytes: frame.body });
             }
             Envelope::ChunkTaken { index, offset } => self.chunk_taken(now, from, index, offset),
             Envelope::SnapshotWanted { to, least } => self.relay_wanted(now, from, to, least),
@@ -166,7 +166,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         }
     }
 
-    fn take_chunk(&mut self, from: NodeId, chunk: Chunk) {
+    fn take_chunk(&mut self, (from, store): (NodeId, StoreId), chunk: Chunk) {
         if chunk.mark.index <= self.commit {
             // Had already: told, so that the sender ends.
             let envelope = Envelope::ChunkTaken { index: chunk.mark.index, offset: chunk.total };
@@ -175,7 +175,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if chunk.bytes.is_empty() || chunk.offset >= chunk.total {
             return self.note(format!("node {from} sent a piece of a snapshot that is none; it was dropped"));
         }
-        self.out.chunk_writes.push(ChunkWrite { from, chunk });
+        self.out.chunk_writes.push(ChunkWrite { from, store, chunk });
     }
 
     /// A piece of a peer's snapshot was written: so much of it is there now.

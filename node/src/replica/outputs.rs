@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use consensus_api::{Batch, Entry, Error, Frame, Index, Lane, Membership, NodeId, SnapshotMark, WriteSeq};
+use consensus_api::{
+    Batch, Entry, Error, Frame, Index, Lane, Membership, NodeId, SnapshotMark, StoreId, WriteSeq,
+};
 
 /// What a replica wants done. Emptied by the driver after every call, and used again.
 ///
@@ -138,6 +140,8 @@ pub struct Chunk {
 pub struct ChunkWrite {
     /// The peer it came from.
     pub from: NodeId,
+    /// The disk it came from.
+    pub store: StoreId,
     /// The piece.
     pub chunk: Chunk,
 }

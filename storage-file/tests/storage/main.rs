@@ -13,6 +13,7 @@ mod golden;
 mod harness;
 mod layout;
 mod matrix;
+mod received;
 mod refusals;
 mod removal;
 mod reuse;

@@ -4,7 +4,8 @@
 
 use bytes::Bytes;
 use consensus_api::{
-    LogStorage, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotReader, SnapshotStorage, SnapshotWriter, StorageError,
+    Delivery, LogStorage, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotReader, SnapshotStorage, SnapshotWriter,
+    StorageError, StoreId,
 };
 
 use super::waiting::wait;
@@ -14,6 +15,7 @@ use super::{Broken, require};
 const ALL_OR_NOTHING: &str = "SnapshotStorage promise 1 (All or nothing)";
 const NEWEST_WINS: &str = "SnapshotStorage promise 2 (Newest wins)";
 const READER_STAYS_WHOLE: &str = "SnapshotStorage promise 4 (A reader stays whole)";
+const GONE_ON_WITH: &str = "SnapshotStorage promise 5 (Gone on with as it was)";
 const READ_AT: &str = "SnapshotReader::read_at (bounds)";
 
 /// All promises that can be checked from outside.
@@ -25,6 +27,7 @@ pub fn all<O: FnMut() -> S, S: LogStorage>(mut fresh: impl FnMut() -> O) -> Resu
     read_at(fresh)?;
     check_all_or_nothing(fresh(), true)?;
     check_newest_wins(fresh(), true)?;
+    check_gone_on_with(fresh(), true)?;
     a_reader_stays_whole(fresh)
 }
 
@@ -41,6 +44,7 @@ pub fn all_volatile<S: LogStorage>(mut make: impl FnMut() -> S) -> Result<(), Br
     read_at(fresh)?;
     check_all_or_nothing(fresh(), false)?;
     check_newest_wins(fresh(), false)?;
+    check_gone_on_with(fresh(), false)?;
     a_reader_stays_whole(fresh)
 }
 
@@ -77,6 +81,21 @@ impl<S: LogStorage> Shelf<S> {
             self.done("append", wait(writer.append(bytes.slice(start..end))))?;
             require(writer.len() == end as u64, self.promise, || {
                 format!("{end} bytes were appended, and the writer says {}", writer.len())
+            })?;
+        }
+        Ok(writer)
+    }
+
+    /// Receives these bytes from that disk up to `upto`, from wherever the storage says that it is.
+    fn receive(&self, index: u64, store: u128, bytes: &Bytes, upto: usize) -> Result<Making, Broken> {
+        let delivery = Delivery { mark: mark(index, 1), store: StoreId(store), len: bytes.len() as u64 };
+        let mut writer = self.done("receive", wait(self.storage.receive(&delivery)))?;
+        while (writer.len() as usize) < upto {
+            let at = writer.len() as usize;
+            let end = upto.min(at + SNAPSHOT_CHUNK_BYTES_MAX);
+            self.done("append", wait(writer.append(bytes.slice(at..end))))?;
+            require(writer.len() == end as u64, self.promise, || {
+                format!("of {end} bytes that are there, the writer says {}", writer.len())
             })?;
         }
         Ok(writer)
@@ -209,6 +228,36 @@ fn check_newest_wins<O: FnMut() -> S, S: LogStorage>(mut open: O, reopens: bool)
     }
     shelf.keep(300, &contents(44, 64))?;
     shelf.expect("after one of 300", 300, &contents(44, 64))
+}
+
+/// Promise 5: what is gone on with is the beginning of what came before, of the same snapshot from the same disk.
+///
+/// # Errors
+/// How it is broken.
+pub fn gone_on_with<O: FnMut() -> S, S: LogStorage>(fresh: &mut impl FnMut() -> O) -> Result<(), Broken> {
+    check_gone_on_with(fresh(), true)
+}
+
+fn check_gone_on_with<O: FnMut() -> S, S: LogStorage>(mut open: O, reopens: bool) -> Result<(), Broken> {
+    let large = 5 * SNAPSHOT_CHUNK_BYTES_MAX / 2;
+    let (first, other) = (contents(1, large), contents(2, large));
+    let mut shelf = Shelf::open(open(), GONE_ON_WITH)?;
+    drop(shelf.receive(5, 7, &first, large / 2)?);
+    shelf.expect_none("with one received in part")?;
+    if reopens {
+        drop(shelf);
+        shelf = Shelf::open(open(), GONE_ON_WITH)?;
+    }
+    shelf.finish(shelf.receive(5, 7, &first, large)?)?;
+    shelf.expect("once all of it was received", 5, &first)?;
+    drop(shelf.receive(8, 7, &first, large / 2)?);
+    if reopens {
+        std::mem::forget(shelf.receive(8, 7, &first, large / 2)?);
+        drop(shelf);
+        shelf = Shelf::open(open(), GONE_ON_WITH)?;
+    }
+    shelf.finish(shelf.receive(8, 9, &other, large)?)?;
+    shelf.expect("once one of the same mark was received from another disk", 8, &other)
 }
 
 /// Promise 4: whoever has opened a snapshot reads it to its end, whatever is finished meanwhile.

@@ -83,6 +83,7 @@ fn snapshots() {
         (ShelfFlaw::LastFinishedWins, "SnapshotStorage promise 2 (Newest wins)"),
         (ShelfFlaw::PullsFromReaders, "SnapshotStorage promise 4 (A reader stays whole)"),
         (ShelfFlaw::ReadsTooMuch, "SnapshotReader::read_at (bounds)"),
+        (ShelfFlaw::MixesDisks, "SnapshotStorage promise 5 (Gone on with as it was)"),
     ];
     for (flaw, promise) in flaws {
         assert_breaks(promise, snapshots_with(flaw));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use quorate::{SnapshotMark, SnapshotReader, SnapshotStorage, SnapshotWriter, StorageError};
+use quorate::{Delivery, SnapshotMark, SnapshotReader, SnapshotStorage, SnapshotWriter, StorageError};
 
 use crate::kept_log::{SharedDisk, lock};
 
@@ -20,6 +20,8 @@ pub(crate) enum ShelfFlaw {
     PullsFromReaders,
     /// Reads more than was asked for.
     ReadsTooMuch,
+    /// Goes on with what came of any snapshot of the same index, from whichever disk.
+    MixesDisks,
 }
 
 #[derive(Debug)]
@@ -28,9 +30,9 @@ struct Finished {
     bytes: Bytes,
 }
 
-/// The newest snapshot.
+/// The newest snapshot, and what was last received in part.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Shelf(Option<Arc<Finished>>);
+pub(crate) struct Shelf(Option<Arc<Finished>>, Option<(Delivery, BytesMut)>);
 
 impl Shelf {
     pub(crate) fn open(disk: &SharedDisk, flaw: ShelfFlaw) -> Box<dyn SnapshotStorage> {
@@ -54,7 +56,17 @@ struct OpenShelf {
 impl SnapshotStorage for OpenShelf {
     async fn begin(&self, mark: &SnapshotMark) -> Result<Box<dyn SnapshotWriter>, StorageError> {
         let (disk, mark) = (self.disk.clone(), mark.clone());
-        Ok(Box::new(Writing { disk, flaw: self.flaw, mark, bytes: BytesMut::new() }))
+        Ok(Box::new(Writing { disk, flaw: self.flaw, mark, bytes: BytesMut::new(), delivery: None }))
+    }
+
+    async fn receive(&self, delivery: &Delivery) -> Result<Box<dyn SnapshotWriter>, StorageError> {
+        let part = lock(&self.disk).shelf.1.clone();
+        let alike = |part: &Delivery| {
+            *part == *delivery || self.flaw == ShelfFlaw::MixesDisks && part.mark == delivery.mark
+        };
+        let bytes = part.filter(|(part, _)| alike(part)).map(|(_, bytes)| bytes).unwrap_or_default();
+        let (disk, mark, delivery) = (self.disk.clone(), delivery.mark.clone(), Some(delivery.clone()));
+        Ok(Box::new(Writing { disk, flaw: self.flaw, mark, bytes, delivery }))
     }
 
     async fn latest(&self) -> Result<Option<Box<dyn SnapshotReader>>, StorageError> {
@@ -69,6 +81,8 @@ struct Writing {
     flaw: ShelfFlaw,
     mark: SnapshotMark,
     bytes: BytesMut,
+    /// What it is received as, if it comes from another node.
+    delivery: Option<Delivery>,
 }
 
 #[async_trait]
@@ -79,6 +93,9 @@ impl SnapshotWriter for Writing {
 
     async fn append(&mut self, chunk: Bytes) -> Result<(), StorageError> {
         self.bytes.extend_from_slice(&chunk);
+        if let Some(delivery) = &self.delivery {
+            lock(&self.disk).shelf.1 = Some((delivery.clone(), self.bytes.clone()));
+        }
         if self.flaw == ShelfFlaw::ShowsUnfinished {
             let part = Finished { mark: self.mark.clone(), bytes: self.bytes.clone().freeze() };
             lock(&self.disk).shelf.put(part, self.flaw);
