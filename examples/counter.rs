@@ -23,6 +23,7 @@ impl StateMachine for Counter {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let [a, b, c] = quorate::local::cluster(Counter::default)?;
+    println!("engine {}", a.status().engine);
     println!("a adds 2: {}", a.propose(2).await?);
     println!("b adds 40: {}", b.propose(40).await?);
     println!("c reads {}", c.read(|counter| counter.0).await?);

@@ -47,6 +47,7 @@ async fn start(folder: &Path) -> Result<Vec<Node<Counter>>, Box<dyn Error>> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let nodes = start(folder.path()).await?;
+    println!("engine {}", nodes[0].status().engine);
     println!("node 1 adds 2: {}", nodes[0].propose(2).await?);
     println!("node 2 adds 40: {}", nodes[1].propose(40).await?);
     println!("node 3 reads {}", nodes[2].read(|counter| counter.0).await?);

@@ -160,6 +160,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .start()
     };
     let nodes = [start(1)?, start(2)?, start(3)?];
+    println!("engine {}", nodes[0].status().engine);
     nodes[0].propose(2).await?;
     println!("{}", nodes[1].propose(40).await?);
     Ok(())

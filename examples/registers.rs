@@ -24,7 +24,7 @@ async fn increment(registers: &Registers, key: &'static str) -> Result<u64, Regi
         // If the answer is lost, the same change is asked for again: it takes effect once.
         let (id, change) =
             (Registers::name_a_change()?, Change::CompareAndSet { version: found.version, value });
-        let mut answer = registers.change_again(key, id, change.clone()).await;
+        let mut answer = registers.change_as(key, id, change.clone()).await;
         while answer == Err(RegisterError::Unknown) {
             answer = registers.change_again(key, id, change.clone()).await;
         }

@@ -10,15 +10,24 @@ use std::process::Command;
 use engines::same_features;
 use quorate::{DefaultEngine, Engine};
 
-fn last_line(example: &str) -> String {
+/// Runs an example: what it prints.
+fn printed(example: &str) -> String {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
     let mut command = Command::new(env!("CARGO"));
     command.args(["run", "--quiet", "--example", example]).args(same_features());
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    println!("engine {}", DefaultEngine::NAME);
     let output = command.env("CARGO_TARGET_DIR", target).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs an example that says which engine it is on, and asserts that it is this test's: its last line.
+fn last_line(example: &str) -> String {
+    let printed = printed(example);
+    let engine = format!("engine {}", DefaultEngine::NAME);
+    println!("{engine}");
+    assert_eq!(printed.lines().next(), Some(engine.as_str()));
+    printed.lines().last().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -40,5 +49,5 @@ fn on_a_storage_of_ones_own() {
 #[cfg(all(feature = "paxos", feature = "tcp", feature = "file"))]
 #[test]
 fn in_registers_without_a_log() {
-    assert_eq!(last_line("registers"), "and then 31");
+    assert_eq!(printed("registers").lines().last(), Some("and then 31"));
 }

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use consensus_api::{
     After, Batch, Effects, Entry, Index, Membership, Message as _, NodeId, Op, Outgoing, Time, WriteSeq,
 };
-use quorate_paxos::register::{Answer, Body, Change, ChangeId, Ending, Message, Registers, RequestId, Times};
+use quorate_paxos::register::{
+    self, Answer, Body, Change, ChangeId, Ending, Message, Registers, RequestId, Times,
+};
 
 struct Member {
     core: Registers,
@@ -73,6 +75,7 @@ impl Cluster {
         let life = self.members[node].lives;
         self.moment += 1;
         let at = self.moment;
+        let again = self.asked.iter().any(|it| it.change_id == change_id);
         self.asked.push(Asked {
             key: key.clone(),
             change_id,
@@ -84,7 +87,8 @@ impl Cluster {
         });
         let member = &mut self.members[node];
         let id = RequestId(request as u64);
-        member.core.request(member.now, key, (id, change_id, change), &mut member.effects);
+        let asked = register::Asked { request: id, id: change_id, again, change };
+        member.core.request(member.now, key, asked, &mut member.effects);
         self.carry_out(node);
         request
     }
@@ -272,7 +276,9 @@ fn random_schedules_keep_registers_linearizable() {
             let key = if it.key == "a" { "a" } else { "b" };
             let again = cluster.ask(it.node, key, it.change_id.0, it.change.clone());
             cluster.run();
-            resolved += usize::from(cluster.answer(again).changed);
+            let ended = cluster.asked[again].ended.as_ref().map(|(_, ending)| ending);
+            assert!(matches!(ended, Some(Ending::Done(_) | Ending::Forgotten)), "{ended:?}");
+            resolved += usize::from(matches!(ended, Some(Ending::Done(answer)) if answer.changed));
         }
         cluster.check();
         done += cluster.asked.iter().filter(|it| matches!(it.ended, Some((_, Ending::Done(_))))).count();
@@ -380,4 +386,68 @@ fn a_journal_does_not_grow_for_ever() {
     let read = cluster.ask(0, "a", 9999, Change::Read);
     cluster.run();
     assert_eq!(cluster.answer(read).version, 6000);
+}
+
+fn half_accepted_by(cluster: &mut Cluster, to: u64) {
+    while !cluster.packets.iter().any(|(_, _, message)| matches!(message.body, Body::Accept(_))) {
+        (0..3).for_each(|node| cluster.complete_write(node));
+        for packet in std::mem::take(&mut cluster.packets) {
+            cluster.deliver(&packet);
+        }
+    }
+    for packet in std::mem::take(&mut cluster.packets) {
+        if packet.1.0 == to {
+            cluster.deliver(&packet);
+        }
+    }
+    (0..3).for_each(|node| cluster.complete_write(node));
+    cluster.packets.clear();
+}
+
+/// Its attempt is lost, a rival finishes it, and more changes follow than are remembered: it is still told of its success, as
+/// long as the keeper has made no other change. Once it took its own change for one that never was, and made it twice.
+#[test]
+fn a_change_that_others_finished_is_known_to_its_keeper_however_many_follow() {
+    let mut cluster = Cluster::new(3, 1);
+    let value = Bytes::from_static(b"half");
+    let half = cluster.ask(0, "a", 1, Change::CompareAndSet { version: 0, value });
+    half_accepted_by(&mut cluster, 2);
+    for number in 0..40 {
+        let rival = cluster.ask(1, "a", 100 + number, Change::Put(Bytes::from(number.to_string())));
+        while cluster.asked[rival].ended.is_none() {
+            for packet in std::mem::take(&mut cluster.packets) {
+                if packet.0.0 != 1 && packet.1.0 != 1 {
+                    cluster.deliver(&packet);
+                }
+            }
+            for node in 1..3 {
+                cluster.complete_write(node);
+                cluster.pass(node, Duration::from_millis(1));
+            }
+        }
+    }
+    assert!(cluster.asked[half].ended.is_none(), "it still waits");
+    cluster.run();
+    let answer = cluster.answer(half);
+    assert_eq!((answer.changed, answer.version), (true, 1));
+    cluster.check();
+}
+
+/// Elsewhere, and after all that, it cannot be told any more; and that is what is said.
+#[test]
+fn a_change_asked_for_again_too_late_is_said_to_be_forgotten() {
+    let mut cluster = Cluster::new(3, 1);
+    let change = Change::CompareAndSet { version: 0, value: Bytes::from_static(b"first") };
+    cluster.ask(0, "a", 1, change.clone());
+    cluster.run();
+    for number in 0..40 {
+        cluster.ask(number % 2, "a", 100 + number as u128, Change::Put(Bytes::from_static(b"later")));
+        cluster.run();
+    }
+    let late = cluster.ask(2, "a", 1, change.clone());
+    cluster.run();
+    assert_eq!(cluster.asked[late].ended.as_ref().map(|(_, ending)| ending), Some(&Ending::Forgotten));
+    let other = cluster.ask(2, "a", 2, change);
+    cluster.run();
+    assert!(!cluster.answer(other).changed, "of one that was never asked for before it is certain");
 }

@@ -10,16 +10,17 @@ use consensus_api::{
     After, Arrival, Batch, Clock, Effects, Frame, Lane, LogStorage, Message as _, NodeId, StorageError, Time,
     Timer, Transport, WriteSeq,
 };
-use paxos::register::{Answer, Change, ChangeId, Ending, Message, Registers, RequestId};
+use paxos::register::{Answer, Asked, Change, ChangeId, Ending, Message, Registers, RequestId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::RegisterError;
 
 /// A request on its way to the task.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Call {
     pub(crate) key: Bytes,
     pub(crate) id: ChangeId,
+    pub(crate) again: bool,
     pub(crate) change: Change,
     pub(crate) answer: oneshot::Sender<Result<Answer, RegisterError>>,
 }
@@ -30,7 +31,7 @@ pub(crate) struct Driver<L, T> {
     transport: T,
     clock: Arc<dyn Clock>,
     timer: Box<dyn Timer>,
-    requests: mpsc::Receiver<Asked>,
+    requests: mpsc::Receiver<Call>,
     effects: Effects<Message>,
     /// Who waits for which request.
     waiting: BTreeMap<RequestId, oneshot::Sender<Result<Answer, RegisterError>>>,
@@ -53,7 +54,7 @@ impl<L: LogStorage, T: Transport> Driver<L, T> {
         log: L,
         transport: T,
         clock: Arc<dyn Clock>,
-        requests: mpsc::Receiver<Asked>,
+        requests: mpsc::Receiver<Call>,
     ) -> Self {
         Self {
             core,
@@ -98,7 +99,7 @@ impl<L: LogStorage, T: Transport> Driver<L, T> {
         let (now, mut took) = (self.clock.now(), false);
         for _ in 0..INTAKE_MAX {
             match self.requests.poll_recv(cx) {
-                Poll::Ready(Some(asked)) => self.request(now, asked),
+                Poll::Ready(Some(call)) => self.request(now, call),
                 Poll::Ready(None) => return Err(StorageError::Poisoned),
                 Poll::Pending => break,
             }
@@ -126,12 +127,12 @@ impl<L: LogStorage, T: Transport> Driver<L, T> {
         Ok(took)
     }
 
-    fn request(&mut self, now: Time, asked: Asked) {
-        let Asked { key, id, change, answer } = asked;
+    fn request(&mut self, now: Time, call: Call) {
+        let Call { key, id, again, change, answer } = call;
         self.asked += 1;
         let request = RequestId(self.asked);
         self.waiting.insert(request, answer);
-        self.core.request(now, key, (request, id, change), &mut self.effects);
+        self.core.request(now, key, Asked { request, id, again, change }, &mut self.effects);
     }
 
     fn carry_out(&mut self) -> Result<(), StorageError> {
@@ -170,6 +171,7 @@ impl<L: LogStorage, T: Transport> Driver<L, T> {
                 Ending::Done(answer) => Ok(answer),
                 Ending::NotDone => Err(RegisterError::NotDone),
                 Ending::Unknown => Err(RegisterError::Unknown),
+                Ending::Forgotten => Err(RegisterError::Forgotten),
             };
             if let Some(answer) = self.waiting.remove(&request) {
                 let _ = answer.send(outcome); // whoever asked may be gone

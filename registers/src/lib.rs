@@ -41,7 +41,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use paxos::register::{Answer, Change, ChangeId, Times};
 
-use self::driver::{Asked, Driver};
+use self::driver::{Call, Driver};
 
 /// The name in log headers and handshakes.
 pub const NAME: EngineName = EngineName("registers");
@@ -67,6 +67,13 @@ pub enum RegisterError {
         "the outcome is unknown: no majority answered in time; it may have happened, ask again under the same id"
     )]
     Unknown,
+    /// It was asked for again, too late: **whether it happened before cannot be told any more**, for others have changed the
+    /// key since. It did not happen now. The node keeps running; read the key.
+    #[error(
+        "it was asked for again after many other changes of the key: whether it took effect before cannot be told any \
+         more, and now it took none; read the key"
+    )]
+    Forgotten,
     /// The key or the value is too long. **It did not happen.** The node keeps running.
     #[error("{what} takes {bytes} bytes, over the limit of {bytes_max}; it did not happen")]
     TooLarge {
@@ -110,7 +117,7 @@ impl Keepers {
 /// A node that keeps registers. Cheap to clone. The node stops once every handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Registers {
-    requests: mpsc::Sender<Asked>,
+    requests: mpsc::Sender<Call>,
 }
 
 impl Registers {
@@ -168,14 +175,31 @@ impl Registers {
     ///
     /// # Errors
     /// [`RegisterError`]. After [`RegisterError::Unknown`] nobody can tell; who wants to, names the change himself and uses
-    /// [`change_again`](Self::change_again).
+    /// [`change_as`](Self::change_as).
     pub async fn change(&self, key: impl Into<Bytes>, change: Change) -> Result<Answer, RegisterError> {
-        self.change_again(key, Self::name_a_change()?, change).await
+        self.change_as(key, Self::name_a_change()?, change).await
     }
 
-    /// Changes a register under a name of the caller's, which takes effect once however often, and at whichever node, it is
-    /// asked for; as long as no more than [`RECENT_CHANGES_MAX`](paxos::register::RECENT_CHANGES_MAX) other changes of this
-    /// key have taken effect since.
+    /// Changes a register under a name of the caller's, drawn by [`name_a_change`](Self::name_a_change), that nobody has used
+    /// before.
+    ///
+    /// # Errors
+    /// [`RegisterError`]. After [`RegisterError::Unknown`], [`change_again`](Self::change_again) under the same name resolves
+    /// what became of it.
+    pub async fn change_as(
+        &self,
+        key: impl Into<Bytes>,
+        id: ChangeId,
+        change: Change,
+    ) -> Result<Answer, RegisterError> {
+        self.ask(key.into(), id, false, change).await
+    }
+
+    /// Changes a register under a name that may have been used for this change before. It takes effect once however often, and
+    /// at whichever node, it is asked for: as long as the node that it was first asked of has not carried out another change of
+    /// this key, or no more than [`RECENT_CHANGES_MAX`](paxos::register::RECENT_CHANGES_MAX) others have taken effect since.
+    /// Later a compare-and-set, and a first write, end as [`RegisterError::Forgotten`] where they cannot be told; another change
+    /// would take effect a second time.
     ///
     /// # Errors
     /// [`RegisterError`].
@@ -185,14 +209,23 @@ impl Registers {
         id: ChangeId,
         change: Change,
     ) -> Result<Answer, RegisterError> {
-        let key = key.into();
+        self.ask(key.into(), id, true, change).await
+    }
+
+    async fn ask(
+        &self,
+        key: Bytes,
+        id: ChangeId,
+        again: bool,
+        change: Change,
+    ) -> Result<Answer, RegisterError> {
         check("the key", key.len(), KEY_BYTES_MAX)?;
         if let Change::Init(value) | Change::Put(value) | Change::CompareAndSet { value, .. } = &change {
             check("the value", value.len(), VALUE_BYTES_MAX)?;
         }
         let (answer, answered) = oneshot::channel();
-        let asked = Asked { key, id, change, answer };
-        self.requests.send(asked).await.map_err(|_| RegisterError::Stopped)?;
+        let call = Call { key, id, again, change, answer };
+        self.requests.send(call).await.map_err(|_| RegisterError::Stopped)?;
         answered.await.unwrap_or(Err(RegisterError::Stopped))
     }
 
@@ -201,7 +234,7 @@ impl Registers {
     /// # Errors
     /// [`RegisterError`]. A read changes nothing, and can always be tried again.
     pub async fn read(&self, key: impl Into<Bytes>) -> Result<Answer, RegisterError> {
-        self.change_again(key, ChangeId::default(), Change::Read).await
+        self.change_as(key, ChangeId::default(), Change::Read).await
     }
 
     /// A name for a change, drawn at random.

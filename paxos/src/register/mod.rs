@@ -12,8 +12,9 @@
 //! * **A read finishes what it finds half done.** If a quorum reports one and the same ballot, that state is chosen and is
 //!   the answer; otherwise the state is proposed anew, as it is (CASSANDRA-12126; scylladb #6299).
 //! * **A condition that does not hold is a read,** and keeps to the same rule.
-//! * **A change bears a name,** and the state remembers the last [`RECENT_CHANGES_MAX`] of them: whoever was left in doubt
-//!   asks again under the same name, and is told of its own success instead of changing the state twice.
+//! * **A change bears a name,** and the state remembers the last [`RECENT_CHANGES_MAX`] of them, and the last of each keeper:
+//!   whoever was left in doubt asks again under the same name, and is told of its own success instead of changing the state
+//!   twice; or, where it could be told once and cannot any more, of just that.
 //!
 //! Members are fixed. Deleted keys leave a tombstone, which stays.
 
@@ -50,6 +51,21 @@ pub enum Ending {
     NotDone,
     /// No quorum answered in time. It may have happened, or may yet: ask again under the same [`ChangeId`].
     Unknown,
+    /// It was asked for again, and whether it took effect before is remembered no more. It takes no effect now.
+    Forgotten,
+}
+
+/// What is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// Names the request; no other in this life has the same.
+    pub request: RequestId,
+    /// Names the change, in all its repetitions.
+    pub id: ChangeId,
+    /// It may have been asked for before, here or elsewhere, under this name. `false` says that it certainly was not.
+    pub again: bool,
+    /// The change.
+    pub change: Change,
 }
 
 /// A keeper of registers: acceptor of all keys, proposer of those that are asked for here. See the
@@ -132,15 +148,9 @@ impl Registers {
     }
 
     /// Takes a request. Those for one key are carried out one after the other.
-    pub fn request(
-        &mut self,
-        now: Time,
-        key: Bytes,
-        request: (RequestId, ChangeId, Change),
-        effects: &mut Effects<Message>,
-    ) {
+    pub fn request(&mut self, now: Time, key: Bytes, asked: Asked, effects: &mut Effects<Message>) {
         self.now = self.now.max(now);
-        self.enqueue(&key, request);
+        self.enqueue(&key, asked);
         self.proceed(&key, effects);
     }
 

@@ -8,7 +8,7 @@ use consensus_api::{After, Effects, Generation, NodeId, Time, WriteSeq};
 
 use super::acceptor::Accepted;
 use super::state::{Answer, Change, ChangeId};
-use super::{Body, Ending, Message, Registers, RequestId};
+use super::{Asked, Body, Ending, Message, Registers, RequestId};
 
 /// The requests for one key, and how far the first of them has come.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Task {
 struct Request {
     id: RequestId,
     change_id: ChangeId,
+    /// It may have been asked for before, under the same name.
+    again: bool,
     change: Change,
     /// A state that contains it was proposed: it may have happened.
     proposed: bool,
@@ -63,8 +65,8 @@ impl Task {
 /// Without times; who has answered is a set.
 impl Hash for Task {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for Request { id, change_id, change, proposed, .. } in &self.requests {
-            (id, change_id, change, proposed).hash(state);
+        for Request { id, change_id, again, change, proposed, .. } in &self.requests {
+            (id, change_id, again, change, proposed).hash(state);
         }
         self.round_seen.hash(state);
         let set = |nodes: &[NodeId]| nodes.iter().copied().collect::<BTreeSet<_>>();
@@ -80,11 +82,12 @@ impl Hash for Task {
 }
 
 impl Registers {
-    pub(super) fn enqueue(&mut self, key: &Bytes, (id, change_id, change): (RequestId, ChangeId, Change)) {
+    pub(super) fn enqueue(&mut self, key: &Bytes, asked: Asked) {
+        let Asked { request: id, id: change_id, again, change } = asked;
         let expires = self.now + self.times.deadline;
         let idle = Task { requests: Vec::new(), stage: Stage::Idle, due: self.now, round_seen: 0, lost: 0 };
         let task = self.tasks.entry(key.clone()).or_insert(idle);
-        task.requests.push(Request { id, change_id, change, proposed: false, expires });
+        task.requests.push(Request { id, change_id, again, change, proposed: false, expires });
     }
 
     /// Begins with the first request, if nothing is under way and it is time.
@@ -202,9 +205,12 @@ impl Registers {
             return;
         };
         let state = highest.clone().map(|highest| highest.state).unwrap_or_default();
-        let (state, answer) = state.apply(&request.change, request.change_id);
-        request.proposed |= answer.changed;
         let ballot = *ballot;
+        let applied = state.apply(&request.change, (request.change_id, request.again), node);
+        let Ok((state, answer)) = applied else {
+            return self.end_first(key, Ending::Forgotten, effects);
+        };
+        request.proposed |= answer.changed;
         task.due = retry_at;
         let seq = self.accept(key, ballot, state.clone(), effects);
         if let Some(task) = self.tasks.get_mut(key) {
@@ -253,11 +259,16 @@ impl Registers {
 
     /// The first request is carried out; the next one begins.
     fn done(&mut self, key: &Bytes, answer: Answer, effects: &mut Effects<Message>) {
+        self.end_first(key, Ending::Done(answer), effects);
+    }
+
+    /// The first request ends; the next one begins.
+    fn end_first(&mut self, key: &Bytes, ending: Ending, effects: &mut Effects<Message>) {
         let Some(task) = self.tasks.get_mut(key) else { return };
         (task.stage, task.due, task.lost) = (Stage::Idle, self.now, 0);
         if !task.requests.is_empty() {
             let request = task.requests.remove(0);
-            self.endings.push((request.id, Ending::Done(answer)));
+            self.endings.push((request.id, ending));
         }
         self.proceed(key, effects);
     }

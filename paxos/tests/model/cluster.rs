@@ -9,7 +9,9 @@ use bytes::Bytes;
 use consensus_api::{
     After, Batch, Effects, Entry, Generation, Index, Membership, NodeId, Op, Outgoing, Time, WriteSeq,
 };
-use quorate_paxos::register::{Accepted, Change, ChangeId, Ending, Message, Registers, RequestId, Times};
+use quorate_paxos::register::{
+    Accepted, Asked, Change, ChangeId, Ending, Message, Registers, RequestId, Times,
+};
 
 /// How far a search goes.
 #[derive(Clone, Copy, Debug)]
@@ -135,8 +137,9 @@ impl Cluster {
         let at = match choice {
             Choice::Ask(at) => {
                 let Member { core, effects, asked, .. } = &mut self.members[*at];
-                let (id, change) = (RequestId(*at as u64), Change::Init(value_of(*at)));
-                core.request(Time(0), KEY, (id, ChangeId(*at as u128 + 1), change), effects);
+                let (request, id) = (RequestId(*at as u64), ChangeId(*at as u128 + 1));
+                let change = Change::Init(value_of(*at));
+                core.request(Time(0), KEY, Asked { request, id, again: false, change }, effects);
                 *asked = true;
                 *at
             }
