@@ -24,7 +24,7 @@ use crate::handle::Node;
 use crate::intake::Intake;
 use crate::meter::Meter;
 use crate::options::{FRAME_OVERHEAD_BYTES, Options};
-use crate::replica::{Outputs, Replica, Start};
+use crate::replica::{Replica, Start};
 use crate::shared::Shared;
 use crate::system_clock::SystemClock;
 use crate::worker::{Worker, WorkerPort, restore};
@@ -241,7 +241,7 @@ impl<S, D, E, L, T> Builder<S, D, E, L, T> {
             ticket: 0,
             stopping: None,
             grace: options.request_deadline / 2,
-            out: Outputs::default(),
+            frames: Vec::new(),
             replica,
         };
         runtime.spawn(driver.run());

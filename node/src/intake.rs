@@ -83,9 +83,13 @@ impl<S: StateMachine> Intake<S> {
         self.asleep.loading = false;
     }
 
-    /// Something was written: the log may have news without waking anybody.
-    pub(crate) const fn written(&mut self) {
-        self.asleep.log = false;
+    /// Asks the log, to which something was just given: one that is done at once says so at once.
+    pub(crate) fn poll_log(&mut self, cx: &mut Context<'_>, log: &mut impl LogStorage) {
+        let durable = log.poll_durable(cx);
+        self.asleep.log = durable.is_pending();
+        if let Poll::Ready(durable) = durable {
+            self.durable = Some(durable);
+        }
     }
 
     /// Collects what has come. Whether anything has. `log` is asked only if it has anything to say: it has nothing, and
@@ -114,10 +118,7 @@ impl<S: StateMachine> Intake<S> {
             }
         }
         if let Some(log) = log.filter(|_| !self.asleep.log) {
-            match log.poll_durable(cx) {
-                Poll::Ready(durable) => self.durable = Some(durable),
-                Poll::Pending => self.asleep.log = true,
-            }
+            self.poll_log(cx, log);
         }
         !(self.requests.is_empty()
             && self.arrivals.is_empty()
@@ -126,6 +127,11 @@ impl<S: StateMachine> Intake<S> {
             && self.loaded.is_empty()
             && self.durable.is_none()
             && self.abandoned == was_abandoned)
+    }
+
+    /// Whether anything was read from the log, or is told of a snapshot on its way. Rare.
+    pub(crate) const fn has_fetched(&self) -> bool {
+        !(self.loaded.is_empty() && self.chunk_reports.is_empty())
     }
 
     fn poll_handles(&mut self, cx: &mut Context<'_>) {

@@ -1,5 +1,6 @@
 //! [`Worker`]: the applier at work, on a thread of its own or on the node's task.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -15,9 +16,12 @@ use crate::options::ApplyOn;
 use crate::replica::ApplyWork;
 use crate::ticket::{ProposalTicket, ReadTicket};
 
-/// What the worker is given.
+/// A piece of work that changes the state.
+pub(crate) type ApplyWorkOf<S> = ApplyWork<ProposalTicket<<S as StateMachine>::Response>>;
+
+/// What a worker on a thread of its own is given.
 pub(crate) enum Work<S: StateMachine> {
-    Apply(Vec<ApplyWork<ProposalTicket<S::Response>>>),
+    Apply(Vec<ApplyWorkOf<S>>),
     /// Reads of the state as it is.
     Read(Vec<ReadTicket<S>>),
 }
@@ -55,30 +59,34 @@ impl<S: StateMachine> Worker<S> {
         Self { applier, snapshots, feedback, runtime, writing: None, failed: false }
     }
 
-    /// Does one piece of work, and puts what there is to report into `told`. After a failure everything is left undone;
+    /// Does this work in order, and puts what there is to report into `told`. After a failure everything is left undone;
     /// the node is about to stop.
-    pub(crate) fn handle(&mut self, work: Work<S>, told: &mut Vec<Feedback>) {
+    fn apply_all(&mut self, mut works: impl Iterator<Item = ApplyWorkOf<S>>, told: &mut Vec<Feedback>) {
         if self.failed {
             return;
         }
-        match work {
-            Work::Apply(works) => match works.into_iter().try_for_each(|work| self.apply(work)) {
-                Ok(()) => {
-                    told.push(Feedback::Applied(self.applier.applied()));
-                    told.extend(
-                        self.applier.take_digest().map(|(index, digest)| Feedback::Digest(index, digest)),
-                    );
-                }
-                Err(failure) => {
-                    self.failed = true;
-                    told.push(Feedback::Failed(failure));
-                }
-            },
-            Work::Read(reads) => reads.into_iter().for_each(|read| read.finish(Ok(self.applier.machine()))),
+        match works.try_for_each(|work| self.apply(work)) {
+            Ok(()) => {
+                told.push(Feedback::Applied(self.applier.applied()));
+                told.extend(
+                    self.applier.take_digest().map(|(index, digest)| Feedback::Digest(index, digest)),
+                );
+            }
+            Err(failure) => {
+                self.failed = true;
+                told.push(Feedback::Failed(failure));
+            }
         }
     }
 
-    fn apply(&mut self, work: ApplyWork<ProposalTicket<S::Response>>) -> Result<(), Failure> {
+    /// Carries reads out on the state as it is; none after a failure.
+    fn read_all(&self, reads: impl Iterator<Item = ReadTicket<S>>) {
+        if !self.failed {
+            reads.for_each(|read| read.finish(Ok(self.applier.machine())));
+        }
+    }
+
+    fn apply(&mut self, work: ApplyWorkOf<S>) -> Result<(), Failure> {
         match work {
             ApplyWork::Entry { entry, tickets } => {
                 if entry.index <= self.applier.applied() {
@@ -182,7 +190,10 @@ impl<S: StateMachine> WorkerPort<S> {
             let _within = runtime.enter();
             let (feedback, mut told) = (worker.feedback.clone(), Vec::new());
             for work in receiver {
-                worker.handle(work, &mut told);
+                match work {
+                    Work::Apply(works) => worker.apply_all(works.into_iter(), &mut told),
+                    Work::Read(reads) => worker.read_all(reads.into_iter()),
+                }
                 // The node may have stopped meanwhile.
                 told.drain(..).for_each(|told| drop(feedback.send(told)));
             }
@@ -193,13 +204,24 @@ impl<S: StateMachine> WorkerPort<S> {
         Ok(Self::Thread { work: sender, ended })
     }
 
-    /// Hands over a piece of work; what a worker on this task has to report is in `told` at once. `false` if the worker
-    /// is gone, which takes a bug.
-    pub(crate) fn handle(&mut self, piece: Work<S>, told: &mut Vec<Feedback>) -> bool {
+    /// Hands over what is to be applied, and empties `works`; what a worker on this task has to report is in `told` at
+    /// once. `false` if the worker is gone, which takes a bug.
+    pub(crate) fn apply(&mut self, works: &mut Vec<ApplyWorkOf<S>>, told: &mut Vec<Feedback>) -> bool {
         match self {
-            Self::Thread { work, .. } => work.send(piece).is_ok(),
+            Self::Thread { work, .. } => work.send(Work::Apply(mem::take(works))).is_ok(),
             Self::Inline(worker) => {
-                worker.handle(piece, told);
+                worker.apply_all(works.drain(..), told);
+                true
+            }
+        }
+    }
+
+    /// Hands over reads, as [`apply`](Self::apply) does what is to be applied.
+    pub(crate) fn read(&mut self, reads: &mut Vec<ReadTicket<S>>) -> bool {
+        match self {
+            Self::Thread { work, .. } => work.send(Work::Read(mem::take(reads))).is_ok(),
+            Self::Inline(worker) => {
+                worker.read_all(reads.drain(..));
                 true
             }
         }

@@ -199,6 +199,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     pub(super) fn retry_transfers(&mut self, now: Time) {
+        if self.transfers.are_none() && self.relays.are_none() {
+            return;
+        }
         // Where a log may have holes, any member teaches any other, and the leader itself may be the one that lacks much.
         let only_leaders_send = E::CAPABILITIES.leader && !E::CAPABILITIES.holes;
         if only_leaders_send && self.standing.role != Role::Leader {

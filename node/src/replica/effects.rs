@@ -33,22 +33,20 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         if self.stopped.is_some() || self.founding.is_some() {
             return;
         }
-        let mut effects = std::mem::take(&mut self.effects);
-        self.step_engine(now, event, &mut effects);
-        self.carry_out(now, &mut effects);
+        self.step_engine(now, event);
+        self.carry_out(now);
         loop {
             if let Some(Shipped { to, first, last, bytes }) = self.shipped.pop() {
-                self.step_engine(now, Event::Sent { to, first, last, bytes }, &mut effects);
+                self.step_engine(now, Event::Sent { to, first, last, bytes });
             } else if let Some(OwnEntries { message, body }) = self.own_entries.pop() {
                 let from = self.identity.node;
                 let Some(entries) = self.decode(from, body) else { continue };
-                self.step_engine(now, Event::Message { from, message, entries: &entries }, &mut effects);
+                self.step_engine(now, Event::Message { from, message, entries: &entries });
             } else {
                 break;
             }
-            self.carry_out(now, &mut effects);
+            self.carry_out(now);
         }
-        self.effects = effects;
         if self.led.is_none() {
             let standing = self.standing;
             self.led = (standing.role == Role::Leader).then_some(standing.generation);
@@ -56,48 +54,55 @@ impl<E: Engine, P, R> Replica<E, P, R> {
     }
 
     /// The one way to the engine: where it stands is looked up once, when it may have changed.
-    fn step_engine(&mut self, now: Time, event: Event<'_, E::Message>, effects: &mut Effects<E::Message>) {
-        self.engine.step(now, event, effects);
+    fn step_engine(&mut self, now: Time, event: Event<'_, E::Message>) {
+        self.engine.step(now, event, &mut self.effects);
         self.standing = self.engine.standing();
     }
 
-    fn carry_out(&mut self, now: Time, effects: &mut Effects<E::Message>) {
-        self.take_writes(effects);
-        if let Some(mark) = effects.restore.take() {
+    fn carry_out(&mut self, now: Time) {
+        self.take_writes();
+        if let Some(mark) = self.effects.restore.take() {
             self.take_over(now, mark);
         }
-        if effects.committed > self.commit {
-            self.commit = effects.committed;
-        }
-        if effects.settled() > self.settled {
-            self.settled = effects.settled();
+        self.commit = self.commit.max(self.effects.committed);
+        if self.effects.settled() > self.settled {
+            self.settled = self.effects.settled();
             let upto = if mutated("node/settled-too-early") { Index::ZERO } else { self.commit };
             self.settling = Some((upto, self.settled));
         }
-        if effects.given_up() > self.given_up {
-            self.given_up = effects.given_up();
+        if self.effects.given_up() > self.given_up {
+            self.given_up = self.effects.given_up();
             self.giving_up = Some((self.commit, self.given_up));
         }
-        for (proposal, outcome) in effects.proposals.drain(..) {
-            self.proposal_outcome(now, proposal, outcome);
-        }
-        for (id, index) in effects.reads.drain(..) {
-            self.read_outcome(now, id, index);
-        }
-        for outgoing in effects.sends.drain(..) {
-            self.send(outgoing);
-        }
-        for to in effects.snapshots_needed.drain(..) {
-            self.provide_snapshot(now, to);
-        }
-        if let Some(cause) = effects.fatal.take() {
+        self.carry_out_each(
+            |effects| &mut effects.proposals,
+            |it, (id, end)| it.proposal_outcome(now, id, end),
+        );
+        self.carry_out_each(|effects| &mut effects.reads, |it, (id, index)| it.read_outcome(now, id, index));
+        self.carry_out_each(|effects| &mut effects.sends, Self::send);
+        self.carry_out_each(|effects| &mut effects.snapshots_needed, |it, to| it.provide_snapshot(now, to));
+        if let Some(cause) = self.effects.fatal.take() {
             self.stop(cause);
         }
-        effects.clear();
+        self.effects.clear();
     }
 
-    fn take_writes(&mut self, effects: &mut Effects<E::Message>) {
-        let Some((seq, batch)) = effects.take_batch() else { return };
+    /// Carries out all effects of one kind, mostly none, and keeps the memory they stood in.
+    fn carry_out_each<T>(
+        &mut self,
+        kind: impl Fn(&mut Effects<E::Message>) -> &mut Vec<T>,
+        carry_out: impl Fn(&mut Self, T),
+    ) {
+        if kind(&mut self.effects).is_empty() {
+            return;
+        }
+        let mut all = std::mem::take(kind(&mut self.effects));
+        all.drain(..).for_each(|effect| carry_out(self, effect));
+        *kind(&mut self.effects) = all;
+    }
+
+    fn take_writes(&mut self) {
+        let Some((seq, batch)) = self.effects.take_batch() else { return };
         for op in batch.ops() {
             match op {
                 Op::Put(entry) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use consensus_api::mutation::mutated;
 use consensus_api::{
     Engine, Entry, EntryKind, Error, Event, Generation, LogTime, NodeId, ProposalId, Role, SendError,
@@ -59,8 +59,10 @@ impl<E: Engine, P, R> Replica<E, P, R> {
                 }
             } else {
                 let sequence = entry.proposal.sequence;
-                record::encode(&entry, &mut self.scratch);
-                let body = self.scratch.split().freeze();
+                // Not in one piece of memory with others: who keeps the entry would keep all of it.
+                let mut body = BytesMut::with_capacity(entry.record_len());
+                record::encode(&entry, &mut body);
+                let body = body.freeze();
                 let envelope = Envelope::Forward { generation };
                 let lane = envelope.lane();
                 let frame =

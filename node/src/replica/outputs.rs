@@ -57,6 +57,22 @@ impl<P, R> Default for Outputs<P, R> {
     }
 }
 
+impl<P, R> Outputs<P, R> {
+    /// Whether anyone is to be told anything. Rare: answers come from the state machine.
+    pub(crate) const fn answers(&self) -> bool {
+        !(self.failed.is_empty()
+            && self.failed_reads.is_empty()
+            && self.administered.is_empty()
+            && self.snapshots.is_empty()
+            && self.addresses.is_empty())
+    }
+
+    /// Whether anything is to be read, or to be written of a snapshot. Rare: recent entries are in memory.
+    pub(crate) const fn fetches(&self) -> bool {
+        !(self.loads.is_empty() && self.chunk_reads.is_empty() && self.chunk_writes.is_empty())
+    }
+}
+
 /// A frame on its way out.
 #[derive(Debug)]
 pub struct OutgoingFrame {

@@ -99,6 +99,9 @@ impl<P> Queue<P> {
 
     /// Takes out what goes into the next entry: as much as has room in so many bytes, and at least one.
     pub(super) fn next(&mut self, bytes_max: usize) -> Option<Portion<P>> {
+        if let Some(alone) = self.lone_batch() {
+            return Some(alone);
+        }
         let first = self.queued.front()?;
         let (deadline, kind) = (first.deadline, first.wanted.kind());
         self.body.reserve(self.bytes.min(bytes_max));
@@ -117,6 +120,16 @@ impl<P> Queue<P> {
         }
         let body = self.body.split().freeze();
         Some(Portion { kind, count, body, tickets, deadline })
+    }
+
+    /// A batch that nothing stands beside is the body of an entry as it is: its bytes are not copied.
+    fn lone_batch(&mut self) -> Option<Portion<P>> {
+        let (count, body) = match &self.queued.front()?.wanted {
+            Wanted::Batch(count, body) if self.queued.len() == 1 => (*count, body.clone()),
+            _ => return None,
+        };
+        let Queued { wanted, ticket, deadline } = self.pop()?;
+        Some(Portion { kind: wanted.kind(), count, body, tickets: vec![ticket], deadline })
     }
 
     /// Takes out those whose deadline has come. All have the same patience: the first one's comes first.
@@ -175,6 +188,18 @@ mod tests {
         assert_eq!(portions(1000, queued), [(7, 70, vec![0, 1, 2, 3])]);
         let queued = vec![command(6), batch(2, 6), batch(3, 6), command(6)];
         assert_eq!(portions(40, queued), [(3, 30, vec![0, 1]), (4, 40, vec![2, 3])]);
+    }
+
+    #[test]
+    fn a_batch_that_stands_alone_is_not_copied() {
+        let alone = batch(2, 6);
+        let Wanted::Batch(_, body) = &alone else { panic!("it is one") };
+        let (bytes, at) = (body.clone(), body.as_ptr());
+        let mut queue = Queue::new();
+        queue.push(alone, 0, Time::ZERO);
+        let portion = queue.next(5).expect("something is queued");
+        assert_eq!((portion.count, &portion.body, portion.body.as_ptr()), (2, &bytes, at));
+        assert_eq!((portion.tickets, queue.bytes, queue.is_empty()), (vec![0], 0, true));
     }
 
     #[test]

@@ -182,6 +182,9 @@ impl<R> Reads<R> {
         if self.not_before <= now {
             self.not_before = Time::ZERO;
         }
+        if self.rounds.is_empty() {
+            return;
+        }
         let stale = |round: &Round<R>| match round {
             Round::Local { generation: asked, retry_at, .. } => *asked != generation || *retry_at <= now,
             Round::Remote(_) => false,

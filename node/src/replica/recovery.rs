@@ -101,7 +101,7 @@ impl<E: Engine, P, R> Replica<E, P, R> {
             noted: 0,
             stopped: None,
             entries: Vec::new(),
-            scratch: BytesMut::new(),
+            scratch: BytesMut::with_capacity(HEADS_BYTES),
             shipped: Vec::new(),
             own_entries: Vec::new(),
             out: Outputs::default(),
@@ -121,6 +121,9 @@ impl<E: Engine, P, R> Replica<E, P, R> {
         Ok(replica)
     }
 }
+
+/// Heads of frames are made in pieces of memory of this size, so that none costs an allocation of its own.
+const HEADS_BYTES: usize = 4 << 10;
 
 /// A new log begins with the founding membership, at index 0: from then on the log says who takes part.
 fn begin<M>(outline: &mut Outline, founders: &Membership, effects: &mut Effects<M>) {

@@ -38,6 +38,11 @@ impl Relays {
         Self { patience, asked: BTreeMap::new() }
     }
 
+    /// Whether no follower was asked for anything.
+    pub(super) fn are_none(&self) -> bool {
+        self.asked.is_empty()
+    }
+
     pub(super) fn next_deadline(&self) -> Time {
         self.asked.values().map(|asked| asked.until).min().unwrap_or(Time::MAX)
     }

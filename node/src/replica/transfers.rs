@@ -159,6 +159,11 @@ impl Transfers {
         self.sending.retain(|_, sending| sending.stead.is_some());
     }
 
+    /// Whether no snapshot is being sent.
+    pub(super) fn are_none(&self) -> bool {
+        self.sending.is_empty()
+    }
+
     pub(super) fn next_deadline(&self) -> Time {
         let tell_at = |sending: &Sending| sending.stead.map_or(Time::MAX, |stead| stead.tell_at);
         let due = self.sending.values().map(|sending| sending.retry_at.min(tell_at(sending)));

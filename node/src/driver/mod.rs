@@ -1,8 +1,11 @@
 //! [`Driver`]: the thin asynchronous shell around a replica. One task per node.
 //!
 //! *Patterns of Distributed Systems*, "Singular Update Queue": everything that changes a node goes through this one
-//! task. Each round takes in all that has happened, lets the replica advance once, and carries out what it asks for.
-//! There is no timer on the hot path: what queued while the last round ran goes together in the next.
+//! task. Each round takes in all that has happened, lets the replica advance, and carries out what it asks for. What
+//! follows from that at once (a write that is durable already, an entry that is applied) belongs to the same round. There
+//! is no timer on the hot path: what queued while the last round ran goes together in the next.
+
+mod outlet;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus_api::{
-    Arrival, Clock, Engine, Error, Index, LogReader, LogStorage, LogTime, Membership, SessionOp,
-    StateMachine, Time, Transport,
+    Arrival, Clock, Engine, Error, Index, LogStorage, LogTime, Membership, SessionOp, StateMachine, Time,
+    Transport,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -26,9 +29,9 @@ use crate::errand::Errand;
 use crate::intake::Intake;
 use crate::meter::{Meter, Reading};
 use crate::read_level::ReadLevel;
-use crate::replica::{Outputs, Replica};
+use crate::replica::{OutgoingFrame, Replica};
 use crate::ticket::{ProposalTicket, ReadTicket};
-use crate::worker::{Feedback, Work, WorkerPort};
+use crate::worker::{Feedback, WorkerPort};
 
 /// What a handle asks of its node. What is rare and large is boxed: every request moves in the room of the largest.
 pub(crate) enum Request<S: StateMachine> {
@@ -41,8 +44,6 @@ pub(crate) enum Request<S: StateMachine> {
     Snapshot(oneshot::Sender<Result<Index, Error>>),
     Stop(oneshot::Sender<()>),
 }
-
-type Tickets<S> = Outputs<ProposalTicket<<S as StateMachine>::Response>, ReadTicket<S>>;
 
 /// A node at work.
 pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
@@ -66,7 +67,8 @@ pub(crate) struct Driver<S: StateMachine, E: Engine, L: LogStorage, T> {
     pub(crate) ticket: u64,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) grace: Duration,
-    pub(crate) out: Tickets<S>,
+    /// Frames on their way out.
+    pub(crate) frames: Vec<OutgoingFrame>,
 }
 
 /// An orderly stop under way.
@@ -78,6 +80,8 @@ pub(crate) struct Stopping {
 
 /// Rounds in one go before other tasks get their turn.
 const ROUNDS_MAX: usize = 16;
+/// How often the replica advances before the sources are asked again.
+const ADVANCES_MAX: usize = 4;
 
 impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T> {
     /// Runs the node until it stops.
@@ -124,13 +128,12 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             }
             // After all that is taken in has come, lest a lease be judged by a time before it: the process may have
             // stood still between.
-            let (now, wall) = (self.clock.now(), self.clock.wall());
+            let (mut now, wall) = (self.clock.now(), self.clock.wall());
             self.take_in(now, wall);
-            self.replica.advance(now, wall);
-            again = self.carry_out(now);
+            again = self.advance(cx, &mut now, wall);
             self.stop_if_quiet(now);
             if let Some(cause) = self.replica.stopped().map(str::to_owned) {
-                self.carry_out(now);
+                self.carry_out(cx, &mut now);
                 self.board.publish_end(&self.replica, cause);
                 return Poll::Ready(());
             }
@@ -141,6 +144,18 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Lets the replica advance, carries out what it asks for, and tells it what follows from that at once, such as a
+    /// write that is durable already. Whether more may follow.
+    fn advance(&mut self, cx: &mut Context<'_>, now: &mut Time, wall: LogTime) -> bool {
+        for _ in 0..ADVANCES_MAX {
+            self.replica.advance(*now, wall);
+            if !self.carry_out(cx, now) {
+                return false;
+            }
+        }
+        true
     }
 
     fn reading(&self) -> Reading {
@@ -162,6 +177,19 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             }
             self.replica.arrival(now, wall, arrival);
         }
+        self.take_feedback(now);
+        if self.intake.has_fetched() {
+            self.take_fetched(now);
+        }
+        self.take_durable(now);
+        self.replica.set_room(self.log.has_room());
+    }
+
+    /// Takes in what the state machine has done. Whether anything.
+    fn take_feedback(&mut self, now: Time) -> bool {
+        if self.intake.feedback.is_empty() {
+            return false;
+        }
         for feedback in self.intake.feedback.drain(..) {
             match feedback {
                 Feedback::Applied(index) => self.replica.applied(now, index),
@@ -175,23 +203,30 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
                 Feedback::Failed(failure) => self.replica.stop(failure.0),
             }
         }
-        for (load, entries) in self.intake.loaded.drain(..) {
-            self.replica.loaded(now, &load, entries);
-        }
-        self.take_chunk_reports(now);
+        true
+    }
+
+    /// Takes in how far the log is durable. Whether there is news.
+    fn take_durable(&mut self, now: Time) -> bool {
         match self.intake.durable.take() {
             Some(Ok(seq)) => {
                 self.meter.write_ended(now);
                 self.replica.durable(now, seq);
+                true
             }
-            Some(Err(error)) => self.replica.stop(format!("the log could not be written: {error}")),
-            None => {}
+            Some(Err(error)) => {
+                self.replica.stop(format!("the log could not be written: {error}"));
+                true
+            }
+            None => false,
         }
-        self.replica.set_room(self.log.has_room());
     }
 
-    /// Takes in how snapshots on their way are doing.
-    fn take_chunk_reports(&mut self, now: Time) {
+    /// Takes in what was read from the log, and how snapshots on their way are doing.
+    fn take_fetched(&mut self, now: Time) {
+        for (load, entries) in self.intake.loaded.drain(..) {
+            self.replica.loaded(now, &load, entries);
+        }
         for report in self.intake.chunk_reports.drain(..) {
             match report {
                 ChunkReport::Read { to, chunk } => self.replica.chunk_read(now, to, chunk),
@@ -253,94 +288,6 @@ impl<S: StateMachine, E: Engine, L: LogStorage, T: Transport> Driver<S, E, L, T>
             }
         }
         self.intake.requests = requests;
-    }
-
-    /// Carries out what the replica asks for. Whether it has more to do at once, without anything new.
-    fn carry_out(&mut self, now: Time) -> bool {
-        let mut out = std::mem::take(&mut self.out);
-        std::mem::swap(self.replica.outputs(), &mut out);
-        if let Some((seq, batch)) = out.write.take() {
-            self.meter.write_began(now);
-            if let Err(error) = self.log.submit(seq, batch) {
-                self.replica.stop(format!("the log could not be written: {error}"));
-            }
-            self.intake.written();
-        }
-        let again = self.send(now, &mut out);
-        if !out.apply.is_empty() {
-            self.hand_over(Work::Apply(std::mem::take(&mut out.apply)));
-        }
-        if !out.reads.is_empty() {
-            self.hand_over(Work::Read(std::mem::take(&mut out.reads)));
-        }
-        for (ticket, error) in out.failed.drain(..) {
-            self.meter.failed(&error);
-            ticket.fail(error);
-        }
-        for (ticket, error) in out.failed_reads.drain(..) {
-            self.meter.failed(&error);
-            ticket.finish(Err(error));
-        }
-        self.administer(&mut out);
-        for load in out.loads.drain(..) {
-            let reader = self.reader.clone();
-            self.intake.load(Box::pin(async move {
-                let entries = reader.read(load.range.clone(), load.bytes_max).await;
-                (load, entries)
-            }));
-        }
-        let reads = out.chunk_reads.drain(..).map(ChunkOrder::Read);
-        for order in reads.chain(out.chunk_writes.drain(..).map(ChunkOrder::Write)) {
-            // The task that takes orders lives as long as this sender.
-            let _ = self.chunk_orders.send(order);
-        }
-        self.out = out;
-        again
-    }
-
-    /// Sends frames. Whether any was not taken, which the replica may have drawn its conclusions from.
-    fn send(&mut self, now: Time, out: &mut Tickets<S>) -> bool {
-        let (mut blocked, mut refused) = (None, false);
-        for frame in out.frames.drain(..) {
-            let (lane, bytes) = (frame.lane, frame.frame.len());
-            // Behind a forwarded proposal that was not sent none is: they keep their order.
-            let sent = match blocked.filter(|_| frame.forwards.is_some()) {
-                Some(error) => Err(error),
-                None => self.transport.send(frame.to, frame.lane, frame.frame),
-            };
-            if let Err(error) = sent {
-                refused = true;
-                blocked = blocked.or(frame.forwards.map(|_| error));
-                self.meter.dropped();
-                self.replica.not_sent(now, frame.to, frame.forwards, error);
-            } else {
-                self.meter.sent(lane, bytes);
-            }
-        }
-        refused
-    }
-
-    /// Tells operators what became of what they asked for, and the transport where members are found.
-    fn administer(&mut self, out: &mut Tickets<S>) {
-        for (ticket, result) in out.administered.drain(..) {
-            // Whoever waited may be gone: it stands all the same.
-            let _ = self.errands.remove(&ticket).map(|answer| answer.send(result));
-        }
-        for (ticket, result) in out.snapshots.drain(..) {
-            let _ = self.snapshots.remove(&ticket).map(|answer| answer.send(result));
-        }
-        for (node, address) in out.addresses.drain(..) {
-            match address {
-                Some(address) => self.transport.set_address(node, &address),
-                None => self.transport.forget(node),
-            }
-        }
-    }
-
-    fn hand_over(&mut self, work: Work<S>) {
-        if !self.worker.handle(work, &mut self.intake.feedback) {
-            self.replica.stop("the thread of its state machine is gone".to_owned());
-        }
     }
 
     /// An orderly stop begins, unless it has: a leader hands over before it goes.
