@@ -182,16 +182,30 @@ fn the_bytes_of_paxos() {
 const GOLDEN_OF_REGISTERS: [&str; 7] = [
     "01 030000006b657901 0000000000000008 07060504030201",
     "02 030000006b657901 0000000000000008 0706050403020101 0200000000000000 0807060504030201
-     1100000000000000 010500000076616c 756500",
-    "03 030000006b657901 0000000000000008 0706050403020111 0000000000000001 0500000076616c75 6500",
+     1100000000000000 010500000076616c 75650000",
+    "03 030000006b657901 0000000000000008 0706050403020111 0000000000000001 0500000076616c75 650000",
     "04 030000006b657901 0000000000000008 07060504030201",
     "05 030000006b657901 0000000000000008 0706050403020103 0000000000000008 07060504030201",
     "06 030000006b657901 0000000000000008 07060504030201",
     "07 030000006b657901 0000000000000008 0706050403020100",
 ];
 
+/// A state in which one change is remembered: its name, the version it made, and the keeper that proposed it.
+const GOLDEN_OF_A_CHANGE_REMEMBERED: &str = "03 03000000 6b6579 0100000000000000 0807060504030201
+     0100000000000000 01 05000000 76616c7565
+     0100 0f0e0d0c0b0a09080706050403020100 0100000000000000 0200000000000000";
+
 #[test]
 fn the_bytes_of_registers() {
     are_held(&of_registers(), &GOLDEN_OF_REGISTERS);
     are_told_from_others(&of_registers());
+    let bytes: String = GOLDEN_OF_A_CHANGE_REMEMBERED.split_whitespace().collect();
+    let bytes: Bytes = (0..bytes.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&bytes[at..at + 2], 16))
+        .collect::<Result<_, _>>()
+        .expect("the bytes of a message");
+    let message = register::Message::decode(bytes.clone()).expect("the bytes of a message");
+    assert_eq!(encode(&message), bytes);
+    are_told_from_others(&[message]);
 }
