@@ -1,7 +1,7 @@
 //! Scenarios as transcripts: a script, and what came of each line. After a change that is right,
 //! `QUORATE_BLESS=1 cargo test --all-features --test transcripts` writes them anew.
 
-#![cfg(any(feature = "raft", feature = "multi-paxos"))]
+#![cfg(feature = "__engine")]
 
 use std::path::Path;
 
@@ -30,6 +30,16 @@ fn raft_hard_state(term: u64) -> bytes::Bytes {
 #[test]
 fn multi_paxos() {
     check_folder::<quorate::MultiPaxos>(folder("multi_paxos"), &quorate::MultiPaxosOptions::default(), None);
+}
+
+#[cfg(feature = "paxos")]
+#[test]
+fn paxos() {
+    check_folder::<quorate::Paxos>(
+        folder("paxos"),
+        &<quorate::Paxos as quorate::Engine>::Options::default(),
+        None,
+    );
 }
 
 #[cfg(feature = "raft")]
