@@ -30,6 +30,16 @@ fn append(writer: &mut dyn SnapshotWriter, content: &[u8], upto: usize) -> Resul
     Ok(())
 }
 
+/// A disk on which so much of a delivery came before its log was closed.
+fn received_in_part(seed: u64, delivery: &Delivery, content: &[u8], upto: usize) -> SimulatedDisk {
+    let disk = SimulatedDisk::new(seed);
+    let (log, _) = open(&disk, INLINE).unwrap();
+    let mut writer = receive(&log, delivery);
+    append(&mut *writer, content, upto).unwrap();
+    drop((writer, log));
+    disk
+}
+
 /// Receives what is lacking, and checks that the whole is what was sent. How much was there already.
 fn receive_rest(log: &FileLog, delivery: &Delivery, content: &[u8]) -> usize {
     let mut writer = receive(log, delivery);
@@ -64,13 +74,19 @@ fn a_receiver_that_was_killed_goes_on_where_it_was() {
 #[test]
 fn a_receiver_that_stops_in_order_goes_on_where_it_was() {
     let (bytes, delivery) = (content(9, LEN), delivery(9, 7, LEN));
-    let disk = SimulatedDisk::new(2);
-    let (log, _) = open(&disk, INLINE).unwrap();
-    let mut writer = receive(&log, &delivery);
-    append(&mut *writer, &bytes, BLOCK + 5).unwrap();
-    drop((writer, log));
+    let disk = received_in_part(2, &delivery, &bytes, BLOCK + 5);
     let (log, _) = open(&disk, INLINE).unwrap();
     assert_eq!(receive_rest(&log, &delivery, &bytes), BLOCK);
+}
+
+/// Of one index, one disk and one length, but of another generation: other bytes.
+#[test]
+fn what_came_of_another_generation_is_not_gone_on_with() {
+    let (bytes, other, mut newer) = (content(9, LEN), content(10, LEN), delivery(9, 7, LEN));
+    let disk = received_in_part(4, &newer, &bytes, 2 * BLOCK);
+    newer.mark.generation.round += 1;
+    let (log, _) = open(&disk, INLINE).unwrap();
+    assert_eq!(receive_rest(&log, &newer, &other), 0);
 }
 
 /// At every operation the power fails once, and then at some operation of going on; of what was not synced anything may be left.
@@ -114,11 +130,7 @@ fn whatever_the_power_leaves_of_what_came_no_byte_is_wrong() {
 #[test]
 fn damage_to_what_came_costs_what_is_behind_it_and_no_byte_is_wrong() {
     let (bytes, delivery) = (content(9, LEN), delivery(9, 7, LEN));
-    let disk = SimulatedDisk::new(3);
-    let (log, _) = open(&disk, INLINE).unwrap();
-    let mut writer = receive(&log, &delivery);
-    append(&mut *writer, &bytes, LEN).unwrap();
-    drop((writer, log));
+    let disk = received_in_part(3, &delivery, &bytes, LEN);
     let name = disk.names(format!("{FOLDER}/snapshots")).into_iter().find(|name| name.contains(".part"));
     let path = format!("{FOLDER}/snapshots/{}", name.unwrap());
     let (size, header) =
